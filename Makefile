@@ -1,0 +1,35 @@
+# Two commands on a machine with Python 3.11, make and a package index: make quickstart, make test.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export TOKENIZERS_PARALLELISM ?= true
+# One thread a rank keeps two CPU ranks from fighting over two cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart test lint clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+quickstart: $(READY)
+	$(BIN)/python recipes/generate_closed_world.py yamls/quickstart/world.yaml
+	$(BIN)/python recipes/prepare_corpus.py yamls/quickstart/corpus.yaml
+	$(BIN)/python recipes/train_tokenizer.py yamls/quickstart/tokenizer.yaml
+	$(BIN)/python recipes/convert_text_to_mds.py yamls/quickstart/shards.yaml
+	PATH="$(abspath $(BIN)):$$PATH" composer -n 2 recipes/train.py yamls/quickstart/train.yaml
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python recipes/sweep.py yamls/quickstart/sweep.yaml
+
+test: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache

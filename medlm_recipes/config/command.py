@@ -1,0 +1,78 @@
+"""What every recipe shares on the command line: arguments, `--help`, `--dry-run`, exit codes."""
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, is_dataclass
+from typing import Any, TypeVar, cast
+
+from medlm_recipes.config.fields import REQUIRED
+from medlm_recipes.config.loading import load_config, schema_fields, type_name
+from medlm_recipes.errors import ConfigError, RecipeError
+
+C = TypeVar("C")
+
+MENDABLE = 2
+"""Exit code for what the user can mend."""
+
+
+def run_command(
+    schema: type[C], stage: Callable[[C, bool], object], about: str | None, arguments: Sequence[str] | None = None
+) -> None:
+    """Run `stage(config, dry_run)` as the command line asks; exits 0 when done, 2 on a RecipeError."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--help" in given or "-h" in given:
+        print(help_text(schema, about or ""))
+        return
+    try:
+        dry_run = "--dry-run" in given
+        stage(_config(schema, [word for word in given if word != "--dry-run"]), dry_run)
+    except RecipeError as error:
+        # One message a launch: the other ranks found the same and only share the exit code.
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(MENDABLE)
+
+
+def _config(schema: type[C], words: list[str]) -> C:
+    recipes = [word for word in words if "=" not in word and not word.startswith("-")]
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: no such option; there are --dry-run and --help, and key=value overrides")
+    if len(recipes) != 1:
+        found = "none" if not recipes else " ".join(recipes)
+        raise ConfigError(f"give one recipe YAML and key=value overrides; recipes given: {found}")
+    return load_config(schema, recipes[0], [word for word in words if "=" in word])
+
+
+def help_text(schema: type, about: str) -> str:
+    usage = "usage: RECIPE.yaml [key=value ...] [--dry-run] [--help]"
+    lines = [about.strip(), "", usage, "", "keys:"]
+    for name, kind, default, meaning in _keys(schema, ""):
+        lines.append(f"  {name}  ({kind}, {default})")
+        lines += textwrap.wrap(meaning, 96, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def _keys(schema: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for entry, hint in schema_fields(schema):
+        name = f"{prefix}{entry.name}"
+        if is_dataclass(hint):
+            yield f"{name}.*", "group", "see below", entry.metadata["meaning"]
+            yield from _keys(cast(type, hint), f"{name}.")
+            continue
+        default: Any = entry.default
+        if default is MISSING:
+            assert entry.default_factory is not MISSING
+            default = entry.default_factory()
+        shown = "required" if default == REQUIRED else f"default {_yaml_value(default)}"
+        yield name, type_name(hint), shown, entry.metadata["meaning"]
+
+
+def _yaml_value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list):
+        return f"[{', '.join(_yaml_value(one) for one in value)}]"
+    return f'"{value}"' if value == "" else str(value)

@@ -1,0 +1,156 @@
+"""YAML and `key=value` overrides to a checked dataclass; every problem is reported at once.
+
+A schema is a dataclass of `fields.key` and `fields.section`. A schema may define
+`problems(self) -> Iterable[tuple[str, str]]` for combinations that no single key can judge: pairs
+of a key (relative to that schema) and what is wrong.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from medlm_recipes.config.fields import REQUIRED, did_you_mean
+from medlm_recipes.errors import ConfigError
+
+C = TypeVar("C")
+
+
+def load_config(schema: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
+    """The recipe at `path` with `overrides` (``"a.b=value"``) laid over it, as a `schema`.
+
+    Raises ConfigError that lists every unknown key, wrong type, missing value and impossible
+    combination, each with its key, its value and the nearest valid key.
+    """
+    given = _read_yaml(path)
+    for override in overrides:
+        given = cast(DictConfig, OmegaConf.merge(given, _read_override(override)))
+    try:
+        values = OmegaConf.to_container(given, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {_first_line(error)}") from None
+    assert isinstance(values, dict)
+    config = OmegaConf.structured(schema)
+    problems = list(_fill(config, schema, values, ""))
+    problems += _missing(config, schema, "", {name for name, _ in problems})
+    problems += _combinations(config, schema, "", [name for name, _ in problems])
+    if problems:
+        plural = "problem" if len(problems) == 1 else "problems"
+        where = f"{path}" + (" with its overrides" if overrides else "")
+        lines = [f"{where}: {len(problems)} {plural}", *(f"  {name}: {what}" for name, what in problems)]
+        raise ConfigError("\n".join(lines))
+    return cast(C, OmegaConf.to_object(config))
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """A checked config as plain dicts and lists, for manifests and `config.yaml`."""
+    container = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(container, dict)
+    return cast(dict[str, Any], container)
+
+
+def to_yaml(config: Any) -> str:
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def schema_fields(schema: type) -> Iterator[tuple[Field[Any], Any]]:
+    """The keys of a schema with their types."""
+    hints = get_type_hints(schema)
+    for entry in fields(schema):
+        yield entry, hints[entry.name]
+
+
+def _read_yaml(path: str | Path) -> DictConfig:
+    try:
+        given = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; recipes stand under yamls/") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(given, DictConfig):
+        raise ConfigError(f"{path}: not a recipe: its top level must be `key: value` lines")
+    return given
+
+
+def _read_override(override: str) -> DictConfig:
+    name, equals, value = override.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{override!r} is not an override; write key=value, like out=my/folder")
+    try:
+        return OmegaConf.from_dotlist([override])
+    except (yaml.YAMLError, OmegaConfBaseException):
+        raise ConfigError(f"{name}: {value!r} is not a YAML value; quote it: {name}='\"{value}\"'") from None
+
+
+def _fill(config: DictConfig, schema: type, values: dict[Any, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    known = {entry.name: (entry, hint) for entry, hint in schema_fields(schema)}
+    for name, value in values.items():
+        dotted = f"{prefix}{name}"
+        if name not in known:
+            yield dotted, f"unknown key (value {value!r}){_nearest_key(str(name), prefix, known)}"
+            continue
+        entry, hint = known[name]
+        if is_dataclass(hint):
+            if isinstance(value, dict):
+                yield from _fill(config[name], cast(type, hint), value, f"{dotted}.")
+            else:
+                yield dotted, f"{value!r} is not a group of keys"
+            continue
+        if get_origin(hint) is list and isinstance(value, str | int | float) and value != REQUIRED:
+            value = [value]
+        try:
+            OmegaConf.update(config, name, value, merge=False)
+            if value is not None and value != REQUIRED and entry.metadata["check"]:
+                entry.metadata["check"](_plain(config, name))
+        except OmegaConfBaseException:
+            yield dotted, f"{value!r} is not {type_name(hint)}"
+        except ValueError as error:
+            yield dotted, f"{value!r}: {error}"
+
+
+def _plain(config: DictConfig, name: str) -> Any:
+    value = config[name]
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _nearest_key(name: str, prefix: str, known: dict[str, Any]) -> str:
+    return did_you_mean(f"{prefix}{name}", [f"{prefix}{key}" for key in known])
+
+
+def _missing(config: DictConfig, schema: type, prefix: str, reported: set[str]) -> Iterator[tuple[str, str]]:
+    for entry, hint in schema_fields(schema):
+        dotted = f"{prefix}{entry.name}"
+        if is_dataclass(hint):
+            yield from _missing(config[entry.name], cast(type, hint), f"{dotted}.", reported)
+        elif OmegaConf.is_missing(config, entry.name) and dotted not in reported:
+            yield dotted, f"missing; {entry.metadata['meaning']}"
+
+
+def _combinations(config: DictConfig, schema: type, prefix: str, bad: list[str]) -> Iterator[tuple[str, str]]:
+    """What the schemas' own `problems` find, wherever every key below a schema is right by itself."""
+    for entry, hint in schema_fields(schema):
+        if is_dataclass(hint):
+            yield from _combinations(config[entry.name], cast(type, hint), f"{prefix}{entry.name}.", bad)
+    if hasattr(schema, "problems") and not any(name.startswith(prefix) for name in bad):
+        for name, what in cast(Any, OmegaConf.to_object(config)).problems():
+            yield f"{prefix}{name}", what
+
+
+def type_name(hint: Any) -> str:
+    """A type as a user reads it in `--help` and in messages."""
+    if get_origin(hint) is list:
+        return f"a list of {type_name(get_args(hint)[0]).removeprefix('a ').removeprefix('an ')}s"
+    options = [option for option in get_args(hint) if option is not type(None)]
+    if options:
+        return f"{type_name(options[0])} or null"
+    return {int: "an integer", float: "a number", str: "a text", bool: "true or false"}.get(hint, str(hint))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,134 @@
+"""What made a folder, and the rule that a folder under its final name is whole.
+
+A stage writes into `<out>.partial` and renames it once its `manifest.json` stands in it, so that a
+folder with a manifest is complete and one without is refused by every later stage. A manifest holds
+no times and no machine's paths: the same inputs and config give the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medlm_recipes import __version__
+from medlm_recipes.errors import DataError
+
+FILE_NAME = "manifest.json"
+
+
+@dataclass
+class Manifest:
+    """Record of one finished stage.
+
+    stage: the verb. config: the resolved recipe, as far as it decides what is written.
+    inputs: file or folder name -> sha256. facts: counts, hashes and seeds that later stages read.
+    """
+
+    stage: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    facts: dict[str, Any] = field(default_factory=dict)
+    package_version: str = __version__
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE_NAME, self.__dict__)
+
+
+def read_manifest(folder: str | Path, stage: str) -> Manifest:
+    """The manifest of a finished `stage` in `folder`.
+
+    Raises DataError when the folder is missing, unfinished, or was made by another stage.
+    """
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; run recipes/{stage}.py with out={folder} first")
+    if not path.is_file():
+        raise DataError(f"{folder}: has no {FILE_NAME}, so it is not a finished output of recipes/{stage}.py")
+    try:
+        manifest = Manifest(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error}); make the folder again with recipes/{stage}.py") from None
+    if manifest.stage != stage:
+        raise DataError(f"{folder}: made by recipes/{manifest.stage}.py; here an output of recipes/{stage}.py is needed")
+    return manifest
+
+
+@contextmanager
+def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
+    """Yield a folder to write in; on a clean exit it gets its manifest and its final name `out`.
+
+    Yields None when `out` already stands, made from the same config and inputs. Raises DataError,
+    naming the difference, when it was made from others: finished work is never overwritten.
+    What an interrupted run left in `<out>.partial` is removed.
+    """
+    out = Path(out)
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        _check_same(out, manifest)
+        print(f"{out}: already made from the same config and inputs; nothing to do", flush=True)
+        yield None
+        return
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"{partial}: cannot be made ({error.strerror}); choose another out") from None
+    yield partial
+    manifest.write(partial)
+    if out.is_dir():
+        out.rmdir()
+    os.replace(partial, out)
+
+
+def _check_same(out: Path, new: Manifest) -> None:
+    if not (out / FILE_NAME).is_file():
+        raise DataError(f"{out}: not empty and not an output of this package; choose another out")
+    old = read_manifest(out, new.stage)
+    for what, before, now in (("config", old.config, new.config), ("input", old.inputs, new.inputs)):
+        different = differences(before, now)
+        if different:
+            raise DataError(
+                f"{out}: already made from another {what} ({'; '.join(different[:5])}); "
+                "remove the folder or choose another out"
+            )
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """`key: old, now new` for every leaf that differs between two nested dicts."""
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name, "absent"), now.get(name, "absent")
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old}, now {new}")
+    return found
+
+
+def decisive(config: dict[str, Any], *, leave_out: Sequence[str]) -> dict[str, Any]:
+    """A resolved config without the top-level keys that do not decide what is written (paths, workers)."""
+    return {name: value for name, value in config.items() if name not in leave_out}
+
+
+def hash_file(path: str | Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """sha256 of a JSON value in canonical form, in hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    os.replace(aside, path)
