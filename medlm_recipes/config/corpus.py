@@ -1,10 +1,28 @@
 """Keys of prepare_corpus."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from medlm_recipes.config.fields import at_least, key, not_empty, one_of, within
+from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, within
 
 PILE_SETS = ["PubMed Abstracts", "PubMed Central"]
+
+
+def slug(name: str) -> str:
+    """The name of a source, fit for a folder: "PubMed Abstracts" is pubmed-abstracts."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def source_name(value: Any) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
+        raise ValueError("must be a folder's name of letters, digits, - and _")
+
+
+def sluggable(value: Any) -> None:
+    if not slug(value):
+        raise ValueError("must hold a letter or digit")
 
 
 @dataclass
@@ -15,9 +33,11 @@ class CorpusConfig:
         check=one_of("pile", "pubmed_xml", "text"),
     )
     inputs: list[str] = key("files, folders or globs to read", check=not_empty)
-    out: str = key("folder to write: <split>/<source>/*.jsonl.zst, rejected/*.jsonl, manifest.json")
-    pile_sets: list[str] = key("format pile: the pile_set_names to keep; each becomes a source", PILE_SETS)
-    source: str = key("format text: name of the source that the documents belong to", "text")
+    out: str = key("folder to write: <split>/<source>/*.jsonl.zst, rejected/*.jsonl, manifest.json", check=not_empty)
+    pile_sets: list[str] = key(
+        "format pile: the pile_set_names to keep; each becomes a source", PILE_SETS, check=each(sluggable)
+    )
+    source: str = key("format text: name of the source that the documents belong to", "text", check=source_name)
     min_characters: int = key("documents with a shorter text are rejected as too_short", 1, check=at_least(1))
     validation_fraction: float = key(
         "share of documents that go to the validation split, chosen by a hash of their id",
@@ -26,3 +46,10 @@ class CorpusConfig:
     )
     seed: int = key("seed of the split's hash; another seed gives another split", 17)
     workers: int = key("processes that read inputs side by side; 0: one a core", 0, check=at_least(0))
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if self.format == "pile" and not self.pile_sets:
+            yield "pile_sets", "must not be empty for format pile"
+        names = [slug(name) for name in self.pile_sets]
+        if len(set(names)) < len(names):
+            yield "pile_sets", f"{self.pile_sets} give the same source twice: {', '.join(names)}"

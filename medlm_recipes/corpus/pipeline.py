@@ -1,0 +1,98 @@
+"""prepare_corpus: raw files to documents with a split, rejects with their reasons, and a manifest."""
+
+import shutil
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from medlm_recipes.config.corpus import CorpusConfig, slug
+from medlm_recipes.config.loading import resolved
+from medlm_recipes.corpus.formats import FORMATS
+from medlm_recipes.corpus.inputs import InputFile, expand_inputs
+from medlm_recipes.corpus.processes import in_processes
+from medlm_recipes.corpus.pubmed_revisions import out_of_date, scan
+from medlm_recipes.corpus.pubmed_xml import SOURCE
+from medlm_recipes.corpus.tally import Tally
+from medlm_recipes.corpus.writing import REJECTED, Task, write_task
+from medlm_recipes.errors import DataError
+from medlm_recipes.manifest import Manifest, decisive, hash_file, publish
+from medlm_recipes.progress import track
+
+
+def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
+    """Write the documents of `config.inputs` to `config.out`.
+
+    Output does not depend on `config.workers`. Raises DataError for missing or damaged inputs, an
+    empty corpus, or an `out` that holds something else; then nothing stands under `out`.
+    """
+    files = expand_inputs(config.inputs, FORMATS[config.format].endings)
+    if dry_run:
+        _check_and_describe(config, files)
+        return
+    hashes = track(in_processes(_hash, files, config.workers), "hashing inputs", "file", len(files))
+    manifest = Manifest(
+        stage="prepare_corpus",
+        config=decisive(resolved(config), leave_out=("inputs", "out", "workers")),
+        inputs={file.name: digest for file, digest in zip(files, hashes, strict=True)},
+    )
+    with publish(config.out, manifest) as folder:
+        if folder is None:
+            return
+        try:
+            tally = _write(config, files, folder)
+        except DataError:
+            shutil.rmtree(folder, ignore_errors=True)  # what a full disk needs most
+            raise
+        manifest.facts = tally.facts()
+    print("\n".join(tally.summary()))
+    if tally.rejected:
+        print(f"rejected records with their reasons: {config.out}/{REJECTED}/")
+    print(f"{config.out}: done")
+
+
+def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Tally:
+    tally = Tally()
+    tasks = _tasks(config, files, folder)
+    for part in track(in_processes(write_task, tasks, config.workers), "writing documents", "part", len(tasks)):
+        tally.add(part)
+    if not tally.written:
+        raise DataError(f"no document in {len(files):,} input files: {tally.outcome()}; nothing was written")
+    return tally
+
+
+def _tasks(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> list[Task]:
+    size = FORMATS[config.format].files_per_output
+    groups = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
+    if config.format != "pubmed_xml":
+        return [Task(number, group, folder, config) for number, group in enumerate(groups)]
+    scans = in_processes(scan, [file.path for file in files], config.workers)
+    leave_out = out_of_date(list(track(scans, "finding revisions and deletions", "file", len(files))))
+    return [Task(number, group, folder, config, leave_out[number]) for number, group in enumerate(groups)]
+
+
+def _hash(file: InputFile) -> str:
+    try:
+        return hash_file(file.path)
+    except OSError as error:
+        raise DataError(f"{file.path}: cannot be read ({error.strerror})") from None
+
+
+def _check_and_describe(config: CorpusConfig, files: Sequence[InputFile]) -> None:
+    """Read the first record of every file, so that a wrong or unreadable one is found now."""
+    read = FORMATS[config.format].read
+    total = 0
+    for file in track(files, "checking the first record of", "file", len(files)):
+        for _ in islice(read(file, config, {}), 1):
+            pass
+        total += file.path.stat().st_size
+    sources = {
+        "pile": [slug(name) for name in config.pile_sets],
+        "pubmed_xml": [SOURCE],
+        "text": [config.source],
+    }[config.format]
+    print(
+        f"{config.format}: {len(files):,} files, {total:,} bytes\n"
+        f"{config.validation_fraction:.2%} of the documents go to validation, by seed {config.seed}; "
+        f"texts under {config.min_characters} characters are rejected\n"
+        f"would write {config.out}/{{train,validation}}/{{{','.join(sources)}}}/, {REJECTED}/ and manifest.json"
+    )

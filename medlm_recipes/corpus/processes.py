@@ -1,0 +1,52 @@
+"""One function over many tasks on several processes, results in the tasks' order."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from medlm_recipes.errors import DataError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AHEAD = 4  # tasks waiting a worker: enough to keep it busy, few enough to stop soon after an error
+
+
+def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R]:
+    """Yield `function(task)` for every task, in order; the first error ends it.
+
+    workers: processes; 0 is one a core. A single one is this process itself.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    with ProcessPoolExecutor(workers, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(function, task))
+                if len(waiting) >= workers * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise DataError("a worker process was killed, most likely for want of memory; set fewer workers") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is killed: it must not go on writing where a rerun writes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,90 @@
+"""One task of prepare_corpus: some input files to one output file a split and source."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from medlm_recipes.config.corpus import CorpusConfig
+from medlm_recipes.corpus.compressed import open_output
+from medlm_recipes.corpus.document import ENDING, Document, Reject, Skipped
+from medlm_recipes.corpus.formats import FORMATS
+from medlm_recipes.corpus.inputs import InputFile
+from medlm_recipes.corpus.split import split_of
+from medlm_recipes.corpus.tally import Tally
+from medlm_recipes.errors import DataError
+
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Task:
+    """number: names the output files, whichever worker writes them. leave_out: see the readers."""
+
+    number: int
+    files: tuple[InputFile, ...]
+    folder: Path
+    config: CorpusConfig
+    leave_out: Mapping[int, str] = field(default_factory=dict)
+
+
+def write_task(task: Task) -> Tally:
+    """Read the task's files and write what they hold. Raises DataError for damaged input or a full disk."""
+    tally = Tally()
+    read = FORMATS[task.config.format].read
+    try:
+        with ExitStack() as stack:
+            outputs = _Outputs(task, stack)
+            for file in task.files:
+                for item in read(file, task.config, task.leave_out):
+                    tally.read += 1
+                    if isinstance(item, Document):
+                        item = _write(item, file, outputs, tally) or item
+                    if isinstance(item, Skipped):
+                        tally.skipped[item.reason] += 1
+                    elif isinstance(item, Reject):
+                        tally.rejected[item.reason] += 1
+                        outputs.rejects().write(item.to_line())
+    except OSError as error:  # the readers raise DataError, so this is about writing
+        raise DataError(f"{task.config.out}: cannot be written ({error.strerror or error})") from None
+    return tally
+
+
+def _write(document: Document, file: InputFile, outputs: "_Outputs", tally: Tally) -> Reject | None:
+    """Write a document, or say why it is none after all."""
+    config = outputs.task.config
+    if not document.text.strip():
+        return Reject(file.name, document.id, "empty", "")
+    if len(document.text) < config.min_characters:
+        return Reject(file.name, document.id, "too_short", document.text)
+    try:
+        line = document.to_line()
+    except UnicodeEncodeError:
+        return Reject(file.name, document.id, "not_utf8", document.text)
+    split = split_of(document.id, config.seed, config.validation_fraction)
+    outputs.documents(split, document.source).write(line)
+    tally.wrote(split, document)
+    return None
+
+
+class _Outputs:
+    """The task's output files, each opened when it is first written to."""
+
+    def __init__(self, task: Task, stack: ExitStack) -> None:
+        self.task = task
+        self._stack = stack
+        self._opened: dict[Path, IO[bytes]] = {}
+
+    def documents(self, split: str, source: str) -> IO[bytes]:
+        return self._open(self.task.folder / split / source / f"{self.task.number:05d}{ENDING}")
+
+    def rejects(self) -> IO[bytes]:
+        return self._open(self.task.folder / REJECTED / f"{self.task.number:05d}.jsonl")
+
+    def _open(self, path: Path) -> IO[bytes]:
+        if path not in self._opened:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = open_output(path) if path.name.endswith(ENDING) else open(path, "wb")
+            self._opened[path] = self._stack.enter_context(stream)
+        return self._opened[path]
