@@ -7,7 +7,6 @@ no times and no machine's paths: the same inputs and config give the same bytes.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +54,9 @@ def read_manifest(folder: str | Path, stage: str) -> Manifest:
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); make the folder again with recipes/{stage}.py") from None
     if manifest.stage != stage:
-        raise DataError(f"{folder}: made by recipes/{manifest.stage}.py; here an output of recipes/{stage}.py is needed")
+        raise DataError(
+            f"{folder}: made by recipes/{manifest.stage}.py; here an output of recipes/{stage}.py is needed"
+        )
     return manifest
 
 
@@ -68,9 +69,7 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
     What an interrupted run left in `<out>.partial` is removed.
     """
     out = Path(out)
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        _check_same(out, manifest)
-        print(f"{out}: already made from the same config and inputs; nothing to do", flush=True)
+    if is_made(out, manifest):
         yield None
         return
     partial = out.with_name(out.name + ".partial")
@@ -83,20 +82,29 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
     manifest.write(partial)
     if out.is_dir():
         out.rmdir()
-    os.replace(partial, out)
+    partial.replace(out)
 
 
-def _check_same(out: Path, new: Manifest) -> None:
+def is_made(out: str | Path, manifest: Manifest) -> bool:
+    """Whether `out` stands, made by the same stage from the same config and inputs.
+
+    Raises DataError, naming the difference, when it holds anything else.
+    """
+    out = Path(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
     if not (out / FILE_NAME).is_file():
         raise DataError(f"{out}: not empty and not an output of this package; choose another out")
-    old = read_manifest(out, new.stage)
-    for what, before, now in (("config", old.config, new.config), ("input", old.inputs, new.inputs)):
+    old = read_manifest(out, manifest.stage)
+    for what, before, now in (("config", old.config, manifest.config), ("input", old.inputs, manifest.inputs)):
         different = differences(before, now)
         if different:
             raise DataError(
                 f"{out}: already made from another {what} ({'; '.join(different[:5])}); "
                 "remove the folder or choose another out"
             )
+    print(f"{out}: already made from the same config and inputs; nothing to do", flush=True)
+    return True
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -131,4 +139,4 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
     aside = path.with_name(path.name + ".partial")
     aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    os.replace(aside, path)
+    aside.replace(path)

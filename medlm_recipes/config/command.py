@@ -64,8 +64,7 @@ def _keys(schema: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
             continue
         default: Any = entry.default
         if default is MISSING:
-            assert entry.default_factory is not MISSING
-            default = entry.default_factory()
+            default = cast(Any, entry).default_factory()
         shown = "required" if default == REQUIRED else f"default {_yaml_value(default)}"
         yield name, type_name(hint), shown, entry.metadata["meaning"]
 

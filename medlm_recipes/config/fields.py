@@ -81,4 +81,3 @@ def not_empty(value: Any) -> None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     nearest = get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]}?" if nearest else ""
-

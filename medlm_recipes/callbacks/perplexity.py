@@ -1,0 +1,145 @@
+"""Loss and perplexity against tokens: `metrics.jsonl`, `perplexity.png` and a line a row."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from composer.core import Callback, State
+from composer.loggers import Logger
+from composer.utils import dist
+
+from medlm_recipes.parallel.gradients import AverageAndClipGradients
+from medlm_recipes.token_math import in_words
+
+FILE_NAME = "metrics.jsonl"
+
+
+class PerplexityTracker(Callback):
+    """Rows of training loss (mean over all ranks) every `log_interval` steps and of each validation.
+
+    A row holds tokens, step, split, source, loss (nats a token) and perplexity; a training row also
+    lr and gradient_norm, a validation row bits_per_byte; what is not finite is null. On resume the
+    rows past the checkpoint are dropped, since their steps are taken again.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        end: int,
+        log_interval: int,
+        bytes_per_token: dict[str, float],
+        gradients: AverageAndClipGradients,
+    ) -> None:
+        self.path = run / FILE_NAME
+        self.end = end
+        self.log_interval = log_interval
+        self.bytes_per_token = bytes_per_token
+        self.gradients = gradients
+        self._clock = (0.0, 0)
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        self._clock = (time.monotonic(), int(state.timestamp.token))
+        if dist.get_global_rank() == 0:
+            drop_rows_after(self.path, int(state.timestamp.token))
+
+    def batch_end(self, state: State, logger: Logger) -> None:
+        if int(state.timestamp.batch) % self.log_interval and int(state.timestamp.token) < self.end:
+            return
+        assert isinstance(state.total_loss_dict, dict)
+        row = self._row(state, "train", "all", float(state.total_loss_dict["loss/train/total"]))
+        row |= {"lr": state.schedulers[0].get_last_lr()[0], "gradient_norm": self.gradients.norm}
+        self._write(row, self._rate(state))
+
+    def eval_end(self, state: State, logger: Logger) -> None:
+        assert state.dataloader_label is not None
+        source = state.dataloader_label
+        # Composer has computed, and so reduced, the metric already; this reads what it kept.
+        loss = float(state.eval_metrics[source]["LanguageCrossEntropy"].compute())
+        row = self._row(state, "validation", source, loss)
+        row["bits_per_byte"] = loss / math.log(2) / self.bytes_per_token[source]
+        logger.log_metrics({f"metrics/{source}/perplexity": row["perplexity"]})
+        self._write(row, f"{row['bits_per_byte']:.4f} bits a byte")
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        if dist.get_global_rank() == 0:
+            draw(self.path)
+
+    def _row(self, state: State, split: str, source: str, loss: float) -> dict[str, Any]:
+        return {
+            "tokens": int(state.timestamp.token),
+            "step": int(state.timestamp.batch),
+            "split": split,
+            "source": source,
+            "loss": loss,
+            "perplexity": perplexity(loss),
+        }
+
+    def _write(self, row: dict[str, Any], aside: str) -> None:
+        if dist.get_global_rank() != 0:
+            return
+        finite = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        with open(self.path, "a") as stream:
+            stream.write(json.dumps(finite, allow_nan=False) + "\n")
+        print(
+            f"{in_words(row['tokens']):>6} of {in_words(self.end)} tokens  {row['split']}/{row['source']}  "
+            f"loss {row['loss']:.4f}  perplexity {row['perplexity']:.2f}  {aside}",
+            flush=True,
+        )
+
+    def _rate(self, state: State) -> str:
+        start, tokens = self._clock
+        now = int(state.timestamp.token)
+        rate = (now - tokens) / max(time.monotonic() - start, 1e-9)
+        return f"{rate:,.0f} tokens/s, {(self.end - now) / max(rate, 1e-9):,.0f} s left"
+
+
+def perplexity(loss: float) -> float:
+    """exp of a loss in nats; infinity where a float cannot hold it."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def drop_rows_after(path: Path, tokens: int) -> None:
+    """Keep the rows up to `tokens`, and no line that a kill has cut."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["tokens"] <= tokens:
+                kept.append(line + "\n")
+        except ValueError:
+            break
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text("".join(kept))
+    aside.replace(path)
+
+
+def draw(path: Path) -> None:
+    """`perplexity.png` beside `metrics.jsonl`: training and every validation source against tokens."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in read_rows(path):
+        value = math.nan if row["perplexity"] is None else row["perplexity"]
+        curves.setdefault(f"{row['split']}: {row['source']}", []).append((row["tokens"], value))
+    for name, points in curves.items():
+        style = {"linewidth": 1, "alpha": 0.6} if name.startswith("train") else {"marker": "o"}
+        axes.plot([tokens for tokens, _ in points], [value for _, value in points], label=name, **style)
+    axes.set(xlabel="tokens", ylabel="perplexity", yscale="log")
+    axes.xaxis.set_major_formatter(lambda tokens, _: in_words(int(tokens)))
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False)
+    aside = path.with_name("perplexity.partial.png")
+    figure.savefig(aside, dpi=150)
+    aside.replace(path.with_name("perplexity.png"))

@@ -1,0 +1,123 @@
+"""Keys of train."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medlm_recipes.config.fields import at_least, each, key, one_of, positive, section, tokens, within
+from medlm_recipes.token_math import parse_tokens
+
+
+@dataclass
+class ModelKeys:
+    name: str = key("architecture; gpt2: GPT-2 with tied embeddings and learned positions", check=one_of("gpt2"))
+    n_layer: int = key("transformer blocks", check=at_least(1))
+    n_head: int = key("attention heads", check=at_least(1))
+    n_embd: int = key("hidden width", check=at_least(1))
+    dropout: float = key("of embeddings, attention and residuals", 0.0, check=within(0, 0.9))
+    attention: str = key(
+        "auto: flash-attn when it is installed and a GPU is there, otherwise SDPA",
+        "auto",
+        check=one_of("auto", "sdpa", "flash_attention_2", "eager"),
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if self.n_embd % self.n_head:
+            yield "n_embd", f"{self.n_embd} is not a multiple of n_head {self.n_head}"
+
+
+@dataclass
+class OptimizerKeys:
+    """DecoupledAdamW; the weight decay is given once, in the form that its paper uses."""
+
+    lr: float = key("peak learning rate", check=positive)
+    betas: list[float] = key("decay rates of the two moments", [0.9, 0.95], check=each(within(0, 1)))
+    eps: float = key("term added to the denominator", 1e-8, check=positive)
+    decoupled_weight_decay: float | None = key(
+        "share of a weight taken away a step at the peak lr, not multiplied by lr (BioMedLM: 1.6e-5)",
+        None,
+        check=at_least(0),
+    )
+    coupled_weight_decay: float | None = key(
+        "PyTorch's AdamW form, multiplied by lr (Llama, Meditron: 0.1); converted once to the decoupled form",
+        None,
+        check=at_least(0),
+    )
+    max_grad_norm: float | None = key("clip the gradient of all ranks together to this L2 norm", 1.0, check=positive)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if len(self.betas) != 2:
+            yield "betas", f"{self.betas} must be two numbers"
+        given = [decay for decay in (self.decoupled_weight_decay, self.coupled_weight_decay) if decay is not None]
+        if len(given) != 1:
+            yield "decoupled_weight_decay", "give exactly one of decoupled_weight_decay and coupled_weight_decay"
+        elif self.decoupled_weight_decay is not None and self.decoupled_weight_decay > self.lr:
+            yield (
+                "decoupled_weight_decay",
+                f"{self.decoupled_weight_decay} is above lr {self.lr}: each step would take more from a weight than "
+                f"lr gives it; a paper's AdamW value is written coupled_weight_decay: {self.decoupled_weight_decay}",
+            )
+
+
+@dataclass
+class SchedulerKeys:
+    name: str = key(
+        "cosine: linear warm-up, then half a cosine to the end of the run", "cosine", check=one_of("cosine")
+    )
+    warmup: str = key("tokens of linear warm-up from 0 to lr", check=tokens)
+    final_lr_ratio: float = key("share of the peak lr at the end", 0.1, check=within(0, 1))
+
+
+@dataclass
+class ParallelKeys:
+    fsdp: bool = key("shard parameters, gradients and optimizer over the ranks (FSDP2, a unit a block)", True)
+    micro_batch: int = key("sequences a rank takes through the model at once", check=at_least(1))
+    activation_checkpointing: bool = key("recompute the blocks' activations in the backward pass", False)
+    precision: str = key(
+        "auto: bf16 on a GPU, fp32 on CPU; amp_bf16; fp32", "auto", check=one_of("auto", "amp_bf16", "fp32")
+    )
+
+
+@dataclass
+class DataKeys:
+    shuffle_seed: int = key("seed of the order of samples", 17)
+    num_canonical_nodes: int = key(
+        "fixes the order of samples for any number of nodes that divides it or that it divides", 2, check=at_least(1)
+    )
+    workers: int = key("dataloader processes a rank", 0, check=at_least(0))
+    predownload: int = key("samples a rank prefetches from a remote", 1_000, check=at_least(1))
+
+
+@dataclass
+class TrainConfig:
+    run: str = key(
+        "folder to write: config.yaml, tokenizer/, checkpoints/, metrics.jsonl, perplexity.png, manifest.json"
+    )
+    shards: str = key("folder written by convert_text_to_mds")
+    tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")
+    model: ModelKeys = section(ModelKeys, "what is trained")
+    optimizer: OptimizerKeys = section(OptimizerKeys, "how weights are updated")
+    scheduler: SchedulerKeys = section(SchedulerKeys, "learning rate against tokens")
+    parallel: ParallelKeys = section(ParallelKeys, "how the work is laid over ranks")
+    data: DataKeys = section(DataKeys, "how shards are read")
+    global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
+    max_duration: str = key("token budget of the run", check=tokens)
+    budgets: list[str] = key(
+        "token budgets to validate and checkpoint at; the end of the run is always one", [], check=each(tokens)
+    )
+    checkpoint_interval: str | None = key("also checkpoint every so many tokens", None, check=tokens)
+    validation_interval: str | None = key("also validate every so many tokens", None, check=tokens)
+    log_interval: int = key("steps between rows of training loss in metrics.jsonl", 10, check=at_least(1))
+    seed: int = key("seed of the initial weights and of dropout", 17)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        end = parse_tokens(self.max_duration)
+        for budget in self.budgets:
+            if parse_tokens(budget) > end:
+                yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
+        if parse_tokens(self.scheduler.warmup) >= end:
+            yield "scheduler.warmup", f"{self.scheduler.warmup} does not end before max_duration {self.max_duration}"
+        if self.global_batch % self.parallel.micro_batch:
+            yield (
+                "parallel.micro_batch",
+                f"{self.parallel.micro_batch} does not divide global_batch {self.global_batch}",
+            )

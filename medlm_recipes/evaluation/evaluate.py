@@ -1,0 +1,156 @@
+"""The evaluate verb: a checkpoint's score on a multiple-choice benchmark, through lm-eval's tasks."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medlm_recipes.config.evaluate import EvaluateConfig
+from medlm_recipes.config.loading import resolved
+from medlm_recipes.errors import ConfigError
+from medlm_recipes.evaluation.benchmark import read_benchmark
+from medlm_recipes.manifest import Manifest, decisive, hash_file, is_made, publish, write_json
+
+RESULTS = "results.json"
+SAMPLES = "samples.jsonl"
+
+
+def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
+    """Score `config.checkpoint` and publish results.json (scores with standard errors, settings,
+    hashes) and samples.jsonl (a line a question).
+
+    Under `composer` the questions are dealt over the ranks. Raises DataError for an unfit checkpoint
+    or benchmark, ConfigError for an unfit task file.
+    """
+    questions = read_benchmark(config.benchmark)[: config.limit]
+    task = _task(config)
+    from medlm_recipes.evaluation.subject import identity, tokens_seen  # torch and lm-eval: seconds
+
+    manifest = Manifest(
+        stage="evaluate",
+        config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
+        inputs={
+            "checkpoint": identity(config.checkpoint),
+            "benchmark": hash_file(config.benchmark),
+            "task": hash_file(config.task),
+        },
+    )
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}", flush=True)
+    if dry_run:
+        return
+    _join_ranks()
+    from medlm_recipes.parallel.agreement import decide_together
+
+    if decide_together(lambda: is_made(config.out, manifest)):
+        return
+    scored = _score(config, task)
+    if scored is None:  # not rank 0
+        return
+    with publish(config.out, manifest) as folder:
+        assert folder is not None
+        results = _results(scored, config, questions, manifest) | {"tokens": tokens_seen(config.checkpoint)}
+        write_json(folder / RESULTS, results)
+        with open(folder / SAMPLES, "w") as stream:
+            stream.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(scored))
+    for name, score in results["scores"].items():
+        print(f"  {name} {score['value']:.4f} ± {score['standard_error']:.4f}  (chance {results['chance']:.3f}, "
+              f"p {score['p_above_chance']:.2g}, n {results['n']})")  # fmt: skip
+    print(f"{config.out}: done")
+
+
+def _join_ranks() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    import torch
+    from composer.utils import dist, get_device
+
+    device = get_device("gpu" if torch.cuda.is_available() else "cpu")
+    dist.initialize_dist(device)
+
+
+def _task(config: EvaluateConfig) -> dict[str, Any]:
+    path = Path(config.task)
+    if not path.is_file():
+        raise ConfigError(f"task: {path}: no such file; lm-eval task YAMLs stand under yamls/evaluate/tasks/")
+    try:
+        task = yaml.safe_load(path.read_text())
+        task["dataset_kwargs"]["data_files"][task["test_split"]] = str(Path(config.benchmark).resolve())
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"task: {path}: not an lm-eval task over local JSON, with test_split and dataset_kwargs.data_files "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    return task
+
+
+def _score(config: EvaluateConfig, task: dict[str, Any]) -> dict[str, Any] | None:
+    """What lm-eval returns: on rank 0 the whole, elsewhere None."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from medlm_recipes.evaluation.subject import load_subject
+
+    return simple_evaluate(
+        model=load_subject(config.checkpoint, config.batch_size),
+        tasks=[task],
+        task_manager=TaskManager(include_defaults=False),
+        limit=config.limit,
+        bootstrap_iters=0,  # the mean's standard error has a closed form
+        random_seed=config.seed,
+        numpy_random_seed=config.seed,
+        torch_random_seed=config.seed,
+        fewshot_random_seed=config.seed,
+    )
+
+
+def _results(
+    scored: dict[str, Any], config: EvaluateConfig, questions: list[dict[str, Any]], manifest: Manifest
+) -> dict[str, Any]:
+    """Scores with their standard errors and the exact binomial p against guessing."""
+    from scipy.stats import binomtest
+
+    ((task, _),) = scored["samples"].items()
+    samples = scored["samples"][task]
+    assert len(samples) == len(questions)
+    n = len(samples)
+    chance = sum(1 / len(question["options"]) for question in questions) / n
+    scores = {}
+    for metric in ("acc", "acc_norm"):
+        right = sum(sample[metric] for sample in samples)
+        value = right / n
+        scores[metric] = {
+            "value": value,
+            "standard_error": (value * (1 - value) / max(n - 1, 1)) ** 0.5,
+            "p_above_chance": float(binomtest(int(right), n, chance, alternative="greater").pvalue),
+        }
+    return {
+        "task": task,
+        "benchmark": Path(config.benchmark).name,
+        "n": n,
+        "chance": chance,
+        "unparsed_rate": 0.0,  # options are scored by likelihood: every answer is one of them
+        "scores": scores,
+        "settings": {"task": scored["configs"][task], **manifest.config},
+        "hashes": manifest.inputs,
+    }
+
+
+def _samples(scored: dict[str, Any]) -> list[dict[str, Any]]:
+    """One record a question, in the benchmark's order."""
+    ((_, samples),) = scored["samples"].items()
+    return [
+        {
+            "index": sample["doc_id"],
+            "question": sample["doc"]["question"],
+            "prompt_hash": sample["prompt_hash"],
+            "target": sample["target"],
+            "log_likelihoods": [response[0] for response in sample["filtered_resps"]],
+            "acc": sample["acc"],
+            "acc_norm": sample["acc_norm"],
+        }
+        for sample in sorted(samples, key=lambda sample: sample["doc_id"])
+    ]

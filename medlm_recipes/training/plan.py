@@ -1,0 +1,97 @@
+"""What a train recipe amounts to, before anything heavy is imported."""
+
+import math
+from dataclasses import dataclass
+
+from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.errors import ConfigError
+from medlm_recipes.manifest import Manifest
+from medlm_recipes.shards.conversion import read_shards
+from medlm_recipes.token_math import (
+    gpt2_parameters,
+    in_words,
+    parse_tokens,
+    steps_to,
+    tokens_at_budget,
+    tokens_per_step,
+    training_flops_per_token,
+)
+
+
+@dataclass
+class TrainPlan:
+    """The derived numbers of a run. Tokens throughout; `budgets` are where checkpoints will stand."""
+
+    shards: Manifest
+    sources: list[str]
+    validation_sources: list[str]
+    sequence_length: int
+    vocab_size: int
+    step_tokens: int
+    end: int
+    budgets: list[int]
+
+    @property
+    def available(self) -> int:
+        """Train tokens in the shards, one pass."""
+        samples = sum(self.shards.facts["splits"]["train"][source]["samples"] for source in self.sources)
+        return samples * self.sequence_length
+
+
+def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
+    """Read the shards' manifest and check the recipe against it and the number of ranks.
+
+    Raises DataError for unfit shards, ConfigError when the batch cannot be laid over the ranks.
+    """
+    shards = read_shards(config.shards, config.tokenizer)
+    splits = shards.facts["splits"]
+    share, rest = divmod(config.global_batch, world_size)
+    if rest or share % config.parallel.micro_batch:
+        raise ConfigError(
+            f"global_batch: {config.global_batch} sequences over {world_size} ranks is "
+            f"{config.global_batch / world_size:g} a rank, which is not a multiple of "
+            f"parallel.micro_batch {config.parallel.micro_batch}; change one of them"
+        )
+    step_tokens = tokens_per_step(config.global_batch, shards.facts["sequence_length"])
+    plan = TrainPlan(
+        shards=shards,
+        sources=sorted(splits["train"]),
+        validation_sources=sorted(source for source, counts in splits["validation"].items() if counts["samples"]),
+        sequence_length=shards.facts["sequence_length"],
+        vocab_size=shards.facts["vocab_size"],
+        step_tokens=step_tokens,
+        end=parse_tokens(config.max_duration),
+        budgets=sorted(parse_tokens(budget) for budget in config.budgets),
+    )
+    if plan.available < step_tokens:
+        raise ConfigError(
+            f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only {plan.available:,}; "
+            "lower global_batch or give more text"
+        )
+    return plan
+
+
+def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
+    """The derived numbers for people."""
+    keys, parallel = config.model, config.parallel
+    parameters = gpt2_parameters(keys.n_layer, keys.n_embd, plan.vocab_size, plan.sequence_length)
+    flops = training_flops_per_token(parameters, keys.n_layer, keys.n_embd, plan.sequence_length)
+    warmup = steps_to(parse_tokens(config.scheduler.warmup), plan.step_tokens)
+    accumulation = config.global_batch // world_size // parallel.micro_batch
+    budgets = ", ".join(
+        f"{in_words(budget)} (step {steps_to(budget, plan.step_tokens):,}, "
+        f"tok{tokens_at_budget(budget, plan.step_tokens)})"
+        for budget in [*plan.budgets, plan.end]
+    )
+    lines = [
+        f"model       {keys.name}, {parameters:,} parameters, vocabulary {plan.vocab_size:,}, "
+        f"sequence {plan.sequence_length}; initial loss about {math.log(plan.vocab_size):.2f}",
+        f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {world_size} ranks x "
+        f"{parallel.micro_batch} micro-batch x {accumulation} accumulation",
+        f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
+        f"{plan.end * flops:.3g} FLOPs; warm-up {warmup:,} steps",
+        f"data        {plan.available:,} tokens in {', '.join(plan.sources)}: {plan.end / plan.available:.2f} passes",
+        f"validation  {', '.join(plan.validation_sources) or 'none: the shards have no validation stream'}",
+        f"budgets     {budgets}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""The train verb: a recipe to a Composer Trainer, fitted to its token budget."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from medlm_recipes.config.loading import load_config, resolved, to_yaml
+from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.errors import ConfigError
+from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
+from medlm_recipes.token_math import parse_tokens
+from medlm_recipes.training.plan import TrainPlan, describe, plan_training
+
+# Keys that may differ when a run is taken up again: where things stand, not what is computed.
+_FREE_ON_RESUME = ("run", "shards", "tokenizer")
+
+
+def train(config: TrainConfig, dry_run: bool) -> None:
+    """Train until `max_duration`; a run that was interrupted goes on from its newest whole checkpoint.
+
+    Every rank of the `composer` launcher calls this. Raises ConfigError or DataError, on all ranks
+    alike, for what the user can mend.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    plan = plan_training(config, world_size)
+    if os.environ.get("RANK", "0") == "0":
+        print(describe(config, plan, world_size), flush=True)
+    if not dry_run:
+        _fit(config, plan)
+
+
+def _fit(config: TrainConfig, plan: TrainPlan) -> None:
+    import torch
+    from composer import Trainer
+    from composer.utils import dist, get_device, reproducibility
+
+    from medlm_recipes.parallel.agreement import decide_together
+    from medlm_recipes.shards.streaming import remove_stale_shared_memory
+    from medlm_recipes.training.checkpoints import CHECKPOINTS, read_checkpoint
+
+    run = Path(config.run)
+    device = get_device("gpu" if torch.cuda.is_available() else "cpu")
+    dist.initialize_dist(device)
+    remove_stale_shared_memory()
+    manifest = _run_manifest(config, plan)
+    start = decide_together(lambda: _open_run(run, config, manifest))
+    if start and int(start.name[3:]) >= plan.end:
+        if dist.get_global_rank() == 0:
+            print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
+        return
+    # Every rank draws the same initial weights: FSDP2 does not broadcast them.
+    reproducibility.seed_all(config.seed)
+    trainer = Trainer(
+        **_components(config, plan, manifest), **_settings(config, plan, device), load_path=start and str(start)
+    )
+    if start and dist.get_global_rank() == 0:
+        print(f"resuming from {start}", flush=True)
+    trainer.fit()
+    tokens = int(trainer.state.timestamp.token)
+    trainer.close()
+    if dist.get_global_rank() == 0:
+        last = run / CHECKPOINTS / f"tok{tokens}"
+        manifest.facts = read_checkpoint(last).facts | {"checkpoint": str(last.relative_to(run))}
+        manifest.write(run)
+        print(f"{run}: done, {tokens:,} tokens; last checkpoint {last}", flush=True)
+
+
+def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dict[str, Any]:
+    """Model, data, optimizer, schedule and callbacks, built from the recipe."""
+    from composer.core import Evaluator
+
+    from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
+    from medlm_recipes.callbacks.perplexity import PerplexityTracker
+    from medlm_recipes.models.causal_lm import build_model, wrap_for_training
+    from medlm_recipes.optim.adamw import build_optimizer
+    from medlm_recipes.optim.schedule import build_schedule
+    from medlm_recipes.parallel.gradients import AverageAndClipGradients
+    from medlm_recipes.shards.streaming import train_loader, validation_loader
+    from medlm_recipes.training.checkpoints import CHECKPOINTS
+
+    def at_tokens(every: str | None) -> AtTokens:
+        return AtTokens(plan.budgets, parse_tokens(every) if every else None, plan.step_tokens, plan.end)
+
+    facts = plan.shards.facts
+    run = Path(config.run)
+    bare = build_model(config.model, plan.vocab_size, plan.sequence_length, facts["end_of_text"])
+    model = wrap_for_training(bare, config.model)
+    gradients = AverageAndClipGradients(config.optimizer.max_grad_norm)
+    validation = facts["splits"]["validation"]
+    bytes_per_token = {
+        source: validation[source]["bytes"] / validation[source]["tokens"] for source in plan.validation_sources
+    }
+    return {
+        "model": model,
+        "optimizers": build_optimizer(model, config.optimizer),
+        "schedulers": build_schedule(config.scheduler),
+        "algorithms": [gradients],
+        "train_dataloader": train_loader(config.shards, plan.sources, config.global_batch, config.data),
+        "eval_dataloader": [
+            Evaluator(
+                label=source,
+                dataloader=validation_loader(config.shards, source, config.parallel.micro_batch),
+                eval_interval=at_tokens(config.validation_interval),
+            )
+            for source in plan.validation_sources
+        ],
+        "callbacks": [
+            PerplexityTracker(run, plan.end, config.log_interval, bytes_per_token, gradients),
+            BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest),
+        ],
+    }
+
+
+def _settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, Any]:
+    from composer.devices import DeviceGPU
+
+    from medlm_recipes.parallel.fsdp import parallelism
+
+    automatic = "amp_bf16" if isinstance(device, DeviceGPU) else "fp32"
+    precision = config.parallel.precision
+    return {
+        "device": device,
+        "max_duration": f"{plan.end}tok",
+        "precision": automatic if precision == "auto" else precision,
+        "parallelism_config": parallelism(config.parallel),
+        "device_train_microbatch_size": config.parallel.micro_batch,
+        "seed": config.seed,
+        "progress_bar": sys.stderr.isatty(),
+        "save_metrics": False,
+    }
+
+
+def _run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
+    """What every checkpoint of the run says of itself; `facts` grow as it is saved."""
+    facts = plan.shards.facts
+    kept = ("tokenizer_sha256", "vocab_size", "end_of_text", "sequence_length")
+    return Manifest(
+        stage="train",
+        config=resolved(config),
+        inputs={"shards": hash_json(plan.shards.__dict__)},
+        facts={name: facts[name] for name in kept},
+    )
+
+
+def _open_run(run: Path, config: TrainConfig, manifest: Manifest) -> Path | None:
+    """Make the run's folder, or check that it is this recipe's; the checkpoint to go on from, if any."""
+    from medlm_recipes.training.checkpoints import CHECKPOINTS, TOKENIZER, newest_checkpoint, read_checkpoint
+
+    if (run / "config.yaml").is_file():
+        before = resolved(load_config(TrainConfig, run / "config.yaml"))
+        start = newest_checkpoint(run)
+        inputs = read_checkpoint(start).inputs if start else manifest.inputs
+        different = differences(_decisive(before) | inputs, _decisive(manifest.config) | manifest.inputs)
+        if different:
+            raise ConfigError(
+                f"{run}: holds a run of another recipe ({'; '.join(different[:5])}); "
+                "choose another run or remove the folder"
+            )
+        return start
+    if run.exists() and any(run.iterdir()):
+        raise ConfigError(f"{run}: not empty and not a run of this package; choose another run")
+    partial = run.with_name(run.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / CHECKPOINTS).mkdir(parents=True)
+    shutil.copytree(config.tokenizer, partial / TOKENIZER)
+    (partial / "config.yaml").write_text(to_yaml(config))
+    partial.replace(run)
+    return None
+
+
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    return decisive(config, leave_out=_FREE_ON_RESUME)

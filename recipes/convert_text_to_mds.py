@@ -1,0 +1,14 @@
+"""Convert prepared documents to MDS shards of packed tokens."""
+
+from medlm_recipes.config.command import run_command
+from medlm_recipes.config.shards import ShardsConfig
+
+
+def stage(config: ShardsConfig, dry_run: bool) -> None:
+    from medlm_recipes.shards.conversion import convert_text_to_mds
+
+    convert_text_to_mds(config, dry_run)
+
+
+if __name__ == "__main__":
+    run_command(ShardsConfig, stage, __doc__)
