@@ -14,6 +14,8 @@ SPLITS = ("train", "validation")
 ENDING = ".jsonl.zst"
 EXCERPT_CHARACTERS = 200
 
+_encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one a document
+
 
 @dataclass(frozen=True)
 class Document:
@@ -26,7 +28,7 @@ class Document:
 
     def to_line(self) -> bytes:
         """One JSON line. Raises UnicodeEncodeError when a string holds lone surrogates."""
-        return (json.dumps(self.__dict__, ensure_ascii=False) + "\n").encode()
+        return (_encoder.encode(self.__dict__) + "\n").encode()
 
 
 @dataclass(frozen=True)

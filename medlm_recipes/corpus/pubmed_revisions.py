@@ -106,6 +106,7 @@ _DELETED_PMID = re.compile(rb">\s*(\d+)\s*<")
 _HEAD = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?i:utf-8|us-ascii|iso-8859-1)[\"'][^>]*>\s*)?<[!P]"
 )
+_INSTRUCTION = re.compile(rb"<\?[^<>]*\?>")
 _AMBIGUOUS = (b"<!--", b"<![CDATA[", b"<!ENTITY", b"\0")
 
 
@@ -119,7 +120,7 @@ def _scan_bytes(path: Path) -> _Found | None:
         deletions = _DELETION.findall(block)
         if (
             any(mark in block for mark in _AMBIGUOUS)
-            or block.count(b"<?") > (block.startswith((b"<?xml", b"\xef\xbb\xbf<?xml")))
+            or len(_INSTRUCTION.findall(block)) != block.count(b"<?")
             or (number == 0 and not _HEAD.match(block))
             or len(_ANY_ARTICLE.findall(block)) != len(articles)
             or len(_ANY_DELETION.findall(block)) != len(deletions)

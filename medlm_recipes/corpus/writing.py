@@ -74,17 +74,16 @@ class _Outputs:
     def __init__(self, task: Task, stack: ExitStack) -> None:
         self.task = task
         self._stack = stack
-        self._opened: dict[Path, IO[bytes]] = {}
+        self._opened: dict[tuple[str, ...], IO[bytes]] = {}
 
     def documents(self, split: str, source: str) -> IO[bytes]:
-        return self._open(self.task.folder / split / source / f"{self.task.number:05d}{ENDING}")
+        return self._opened.get((split, source)) or self._open(split, source, ending=ENDING)
 
     def rejects(self) -> IO[bytes]:
-        return self._open(self.task.folder / REJECTED / f"{self.task.number:05d}.jsonl")
+        return self._opened.get((REJECTED,)) or self._open(REJECTED, ending=".jsonl")
 
-    def _open(self, path: Path) -> IO[bytes]:
-        if path not in self._opened:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stream = open_output(path) if path.name.endswith(ENDING) else open(path, "wb")
-            self._opened[path] = self._stack.enter_context(stream)
-        return self._opened[path]
+    def _open(self, *folders: str, ending: str) -> IO[bytes]:
+        path = self.task.folder.joinpath(*folders, f"{self.task.number:05d}{ending}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = open_output(path) if ending == ENDING else open(path, "wb")
+        return self._opened.setdefault(folders, self._stack.enter_context(stream))
