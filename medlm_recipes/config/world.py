@@ -16,8 +16,8 @@ class WorldConfig:
         "invented drugs; each treats one disease, inhibits one enzyme and causes one symptom", 80, check=at_least(8)
     )
     diseases: int = key("invented diseases; enzymes and symptoms are as many", 24, check=at_least(4))
-    abstracts: int = key("citations in the baseline files", 20_000, check=at_least(10))
-    citations_per_file: int = key("most citations in one XML file (NLM's have 30,000)", 2_000, check=at_least(1))
+    abstracts: int = key("citations in the baseline files", 40_000, check=at_least(10))
+    citations_per_file: int = key("most citations in one XML file (NLM's have 30,000)", 4_000, check=at_least(1))
     revised_share: float = key(
         "revisions in the update files, as a share of the citations (a citation can be revised again)",
         0.02,

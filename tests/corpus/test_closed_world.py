@@ -242,7 +242,7 @@ def test_updates_keep_their_shares_at_the_bounds(tmp_path: Path, revised: float,
 def test_dry_run_prints_the_numbers_and_writes_nothing(tmp_path: Path) -> None:
     done = run_recipe(str(RECIPE), f"out={tmp_path / 'world'}", "--dry-run")
     assert done.returncode == 0, done.stderr
-    for line in ("facts: 240", "questions: 240", "baseline files: 10", "abstracts: 20,000"):
+    for line in ("facts: 240", "questions: 240", "baseline files: 10", "abstracts: 40,000"):
         assert line in done.stdout
     assert list(tmp_path.iterdir()) == []
 
