@@ -39,10 +39,11 @@ class BudgetCheckpoints(CheckpointSaver):
     and the size of every file; without it, or with another size, a checkpoint is not whole.
     """
 
-    def __init__(self, folder: Path, interval: AtTokens, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, interval: AtTokens, manifest: Manifest, sharded: bool) -> None:
         super().__init__(
             folder=str(folder),
-            filename=f"{CHECKPOINT_NAME}/rank{{rank}}.pt",
+            # Composer itself puts a sharded checkpoint into FSDP2Config's folder, CHECKPOINT_NAME.
+            filename="rank{rank}.pt" if sharded else f"{CHECKPOINT_NAME}/rank{{rank}}.pt",
             remote_file_name=None,
             latest_filename=None,
             latest_remote_file_name=None,

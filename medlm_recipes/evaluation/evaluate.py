@@ -1,6 +1,7 @@
 """The evaluate verb: a checkpoint's score on a multiple-choice benchmark, through lm-eval's tasks."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     or benchmark, ConfigError for an unfit task file.
     """
     questions = read_benchmark(config.benchmark)[: config.limit]
-    task = _task(config)
+    task = read_task(config.task)
     from medlm_recipes.evaluation.subject import identity, tokens_seen  # torch and lm-eval: seconds
 
     manifest = Manifest(
@@ -47,18 +48,21 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
 
     if decide_together(lambda: is_made(config.out, manifest)):
         return
-    scored = _score(config, task)
+    scored, cut = _score(config, task, questions)
     if scored is None:  # not rank 0
         return
     with publish(config.out, manifest) as folder:
         assert folder is not None
-        results = _results(scored, config, questions, manifest) | {"tokens": tokens_seen(config.checkpoint)}
+        results = _results(scored, config, questions, manifest)
+        results |= {"tokens": tokens_seen(config.checkpoint), "prompts_cut": cut}
         write_json(folder / RESULTS, results)
         with open(folder / SAMPLES, "w") as stream:
             stream.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(scored))
     for name, score in results["scores"].items():
         print(f"  {name} {score['value']:.4f} ± {score['standard_error']:.4f}  (chance {results['chance']:.3f}, "
               f"p {score['p_above_chance']:.2g}, n {results['n']})")  # fmt: skip
+    if cut:
+        print(f"notice: {cut} prompts are longer than the model's context and were cut from the left")
     print(f"{config.out}: done")
 
 
@@ -72,39 +76,51 @@ def _join_ranks() -> None:
     dist.initialize_dist(device)
 
 
-def _task(config: EvaluateConfig) -> dict[str, Any]:
-    path = Path(config.task)
-    if not path.is_file():
+def read_task(path: str) -> dict[str, Any]:
+    """An lm-eval task of multiple-choice questions in its test split.
+
+    Raises ConfigError when the file is missing or is something else.
+    """
+    if not Path(path).is_file():
         raise ConfigError(f"task: {path}: no such file; lm-eval task YAMLs stand under yamls/evaluate/tasks/")
     try:
-        task = yaml.safe_load(path.read_text())
-        task["dataset_kwargs"]["data_files"][task["test_split"]] = str(Path(config.benchmark).resolve())
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"task: {path}: not an lm-eval task over local JSON, with test_split and dataset_kwargs.data_files "
-            f"({type(error).__name__}: {error})"
-        ) from None
+        task = yaml.safe_load(Path(path).read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"task: {path}: not YAML: {' '.join(str(error).split())}") from None
+    for name, value in (("output_type", "multiple_choice"), ("test_split", "test")):
+        found = task.get(name) if isinstance(task, dict) else None
+        if found != value:
+            raise ConfigError(f"task: {path}: {name} is {found!r}; here an lm-eval task with {name}: {value} is needed")
     return task
 
 
-def _score(config: EvaluateConfig, task: dict[str, Any]) -> dict[str, Any] | None:
-    """What lm-eval returns: on rank 0 the whole, elsewhere None."""
+def _score(
+    config: EvaluateConfig, task: dict[str, Any], questions: list[dict[str, Any]]
+) -> tuple[dict[str, Any] | None, int]:
+    """What lm-eval returns (None but on rank 0), and how many prompts were cut to the model's context."""
+    from datasets import Dataset
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     from medlm_recipes.evaluation.subject import load_subject
 
-    return simple_evaluate(
-        model=load_subject(config.checkpoint, config.batch_size),
-        tasks=[task],
+    subject = load_subject(config.checkpoint, config.batch_size)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # one line a cut prompt; they are counted below
+    scored = simple_evaluate(
+        model=subject,
+        # The questions as they were checked, in memory: nothing is cached in the user's home.
+        tasks=[task | {"custom_dataset": lambda **_: {"test": Dataset.from_list(questions)}}],
         task_manager=TaskManager(include_defaults=False),
-        limit=config.limit,
         bootstrap_iters=0,  # the mean's standard error has a closed form
         random_seed=config.seed,
         numpy_random_seed=config.seed,
         torch_random_seed=config.seed,
         fewshot_random_seed=config.seed,
     )
+    if scored is None:
+        return None, 0
+    samples = scored["samples"][task["task"]]
+    return scored, sum(any(subject.is_too_long(*pair) for pair in sample["arguments"]) for sample in samples)
 
 
 def _results(
@@ -113,8 +129,7 @@ def _results(
     """Scores with their standard errors and the exact binomial p against guessing."""
     from scipy.stats import binomtest
 
-    ((task, _),) = scored["samples"].items()
-    samples = scored["samples"][task]
+    ((task, samples),) = scored["samples"].items()
     assert len(samples) == len(questions)
     n = len(samples)
     chance = sum(1 / len(question["options"]) for question in questions) / n
@@ -134,7 +149,7 @@ def _results(
         "chance": chance,
         "unparsed_rate": 0.0,  # options are scored by likelihood: every answer is one of them
         "scores": scores,
-        "settings": {"task": scored["configs"][task], **manifest.config},
+        "settings": manifest.config,
         "hashes": manifest.inputs,
     }
 

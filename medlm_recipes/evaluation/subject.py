@@ -31,6 +31,11 @@ class RankedModel(HFLM):
         distributed.all_gather(parts, tensor.reshape(-1))
         return torch.cat(parts)
 
+    def is_too_long(self, context: str, continuation: str) -> bool:
+        """Whether the pair does not fit the model's context, so that lm-eval cuts it from the left."""
+        context_ids, continuation_ids = self._encode_pair(context, continuation)
+        return len(context_ids) + len(continuation_ids) > self.max_length + 1
+
     def barrier(self) -> None:
         if self.world_size > 1:
             distributed.barrier()

@@ -11,7 +11,7 @@ import torch
 from composer.core import DataSpec
 from composer.utils import dist
 from streaming import Stream, StreamingDataLoader, StreamingDataset
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from medlm_recipes.config.train import DataKeys
 
@@ -47,7 +47,8 @@ def validation_loader(shards: str, source: str, batch_size: int) -> DataSpec:
     The stream is read as a map under a DistributedSampler, whose padding Composer takes out of the
     metrics again; iterated as a stream it would pad the last batch with duplicates that count.
     """
-    dataset = TokenDataset(local=str(Path(shards) / "validation" / source), batch_size=batch_size)
+    stream = TokenDataset(local=str(Path(shards) / "validation" / source), batch_size=batch_size)
+    dataset: Subset[Any] = Subset(stream, range(len(stream)))  # hides that the stream could also be iterated
     sampler = dist.get_sampler(dataset, shuffle=False, drop_last=False)
     return DataSpec(DataLoader(dataset, batch_size=batch_size, sampler=sampler), get_num_tokens_in_batch=_tokens_in)
 

@@ -108,7 +108,7 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
         ],
         "callbacks": [
             PerplexityTracker(run, plan.end, config.log_interval, bytes_per_token, gradients),
-            BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest),
+            BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest, config.parallel.fsdp),
         ],
     }
 
