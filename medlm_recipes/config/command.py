@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, is_dataclass
 from typing import Any, TypeVar, cast
@@ -16,6 +17,8 @@ C = TypeVar("C")
 MENDABLE = 2
 """Exit code for what the user can mend."""
 
+_SECONDS_FOR_RANK_0 = 10
+
 
 def run_command(
     schema: type[C], stage: Callable[[C, bool], object], about: str | None, arguments: Sequence[str] | None = None
@@ -25,13 +28,17 @@ def run_command(
     if "--help" in given or "-h" in given:
         print(help_text(schema, about or ""))
         return
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars; our own stages print plain lines
     try:
         dry_run = "--dry-run" in given
         stage(_config(schema, [word for word in given if word != "--dry-run"]), dry_run)
     except RecipeError as error:
-        # One message a launch: the other ranks found the same and only share the exit code.
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") != "0":
+            # Rank 0 has found the same, says it once and ends the launch; this rank's own message shows
+            # only where rank 0 goes on, which means that this rank alone sees the fault.
+            time.sleep(_SECONDS_FOR_RANK_0)
+        print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(MENDABLE)
 
 

@@ -104,8 +104,8 @@ def _score(
 
     from medlm_recipes.evaluation.subject import load_subject
 
-    subject = load_subject(config.checkpoint, config.batch_size)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # one line a cut prompt; they are counted below
+    subject = load_subject(config.checkpoint, config.batch_size)
     scored = simple_evaluate(
         model=subject,
         # The questions as they were checked, in memory: nothing is cached in the user's home.
