@@ -86,6 +86,14 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
 
 
 def is_made(out: str | Path, manifest: Manifest) -> bool:
+    """As `stands`, and says so to the user."""
+    made = stands(out, manifest)
+    if made:
+        print(f"{out}: already made from the same config and inputs; nothing to do", flush=True)
+    return made
+
+
+def stands(out: str | Path, manifest: Manifest) -> bool:
     """Whether `out` stands, made by the same stage from the same config and inputs.
 
     Raises DataError, naming the difference, when it holds anything else.
@@ -103,7 +111,6 @@ def is_made(out: str | Path, manifest: Manifest) -> bool:
                 f"{out}: already made from another {what} ({'; '.join(different[:5])}); "
                 "remove the folder or choose another out"
             )
-    print(f"{out}: already made from the same config and inputs; nothing to do", flush=True)
     return True
 
 
@@ -122,6 +129,11 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
 def decisive(config: dict[str, Any], *, leave_out: Sequence[str]) -> dict[str, Any]:
     """A resolved config without the top-level keys that do not decide what is written (paths, workers)."""
     return {name: value for name, value in config.items() if name not in leave_out}
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file of a folder but its manifest."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
 
 
 def hash_file(path: str | Path) -> str:

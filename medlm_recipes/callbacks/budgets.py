@@ -7,7 +7,7 @@ from composer.core import Event, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-from medlm_recipes.manifest import Manifest
+from medlm_recipes.manifest import Manifest, file_sizes
 from medlm_recipes.parallel.fsdp import CHECKPOINT_NAME
 
 
@@ -66,8 +66,3 @@ class BudgetCheckpoints(CheckpointSaver):
             "files": file_sizes(folder),
         }
         self.manifest.write(folder)
-
-
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file of a checkpoint but its manifest."""
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != "manifest.json"}

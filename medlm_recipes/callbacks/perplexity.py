@@ -10,10 +10,9 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
+from medlm_recipes.callbacks.metrics import FILE_NAME, drop_rows_after, read_rows
 from medlm_recipes.parallel.gradients import AverageAndClipGradients
 from medlm_recipes.token_math import in_words
-
-FILE_NAME = "metrics.jsonl"
 
 
 class PerplexityTracker(Callback):
@@ -101,26 +100,6 @@ class PerplexityTracker(Callback):
 def perplexity(loss: float) -> float:
     """exp of a loss in nats; infinity where a float cannot hold it."""
     return math.exp(loss) if loss < 700 else math.inf
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def drop_rows_after(path: Path, tokens: int) -> None:
-    """Keep the rows up to `tokens`, and no line that a kill has cut."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["tokens"] <= tokens:
-                kept.append(line + "\n")
-        except ValueError:
-            break
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text("".join(kept))
-    aside.replace(path)
 
 
 def draw(path: Path) -> None:

@@ -29,15 +29,7 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     task = read_task(config.task)
     from medlm_recipes.evaluation.subject import identity, tokens_seen  # torch and lm-eval: seconds
 
-    manifest = Manifest(
-        stage="evaluate",
-        config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
-        inputs={
-            "checkpoint": identity(config.checkpoint),
-            "benchmark": hash_file(config.benchmark),
-            "task": hash_file(config.task),
-        },
-    )
+    manifest = evaluation_manifest(config, identity(config.checkpoint))
     first = os.environ.get("RANK", "0") == "0"
     if first:
         print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}", flush=True)
@@ -64,6 +56,15 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     if cut:
         print(f"notice: {cut} prompts are longer than the model's context and were cut from the left")
     print(f"{config.out}: done")
+
+
+def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
+    """What decides the results of `config` on the weights that are named by the hash `checkpoint`."""
+    return Manifest(
+        stage="evaluate",
+        config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
+        inputs={"checkpoint": checkpoint, "benchmark": hash_file(config.benchmark), "task": hash_file(config.task)},
+    )
 
 
 def _join_ranks() -> None:

@@ -10,7 +10,8 @@ from torch import distributed
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
 from medlm_recipes.tokenization.loading import load_tokenizer
-from medlm_recipes.training.checkpoints import load_model, read_checkpoint, tokenizer_of
+from medlm_recipes.training.checkpoints import load_model
+from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
 
 
 class RankedModel(HFLM):

@@ -13,7 +13,8 @@ from medlm_recipes.errors import DataError
 from medlm_recipes.export.model_card import read_scores, write_model_card
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish
 from medlm_recipes.tokenization.loading import load_tokenizer
-from medlm_recipes.training.checkpoints import load_model, read_checkpoint, tokenizer_of
+from medlm_recipes.training.checkpoints import load_model
+from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
 
 _SHARD = "5GB"
 

@@ -12,6 +12,13 @@ from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
 from medlm_recipes.token_math import parse_tokens
 from medlm_recipes.training.plan import TrainPlan, describe, plan_training
+from medlm_recipes.training.run_folder import (
+    CHECKPOINTS,
+    TOKENIZER,
+    checkpoint_folder,
+    newest_checkpoint,
+    read_checkpoint,
+)
 
 # Keys that may differ when a run is taken up again: where things stand, not what is computed.
 _FREE_ON_RESUME = ("run", "shards", "tokenizer")
@@ -38,13 +45,12 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
 
     from medlm_recipes.parallel.agreement import decide_together
     from medlm_recipes.shards.streaming import remove_stale_shared_memory
-    from medlm_recipes.training.checkpoints import CHECKPOINTS, read_checkpoint
 
     run = Path(config.run)
     device = get_device("gpu" if torch.cuda.is_available() else "cpu")
     dist.initialize_dist(device)
     remove_stale_shared_memory()
-    manifest = _run_manifest(config, plan)
+    manifest = run_manifest(config, plan)
     start = decide_together(lambda: _open_run(run, config, manifest))
     if start and int(start.name[3:]) >= plan.end:
         if dist.get_global_rank() == 0:
@@ -61,7 +67,7 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     tokens = int(trainer.state.timestamp.token)
     trainer.close()
     if dist.get_global_rank() == 0:
-        last = run / CHECKPOINTS / f"tok{tokens}"
+        last = checkpoint_folder(run, tokens)
         manifest.facts = read_checkpoint(last).facts | {"checkpoint": str(last.relative_to(run))}
         manifest.write(run)
         print(f"{run}: done, {tokens:,} tokens; last checkpoint {last}", flush=True)
@@ -78,7 +84,6 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
     from medlm_recipes.optim.schedule import build_schedule
     from medlm_recipes.parallel.gradients import AverageAndClipGradients
     from medlm_recipes.shards.streaming import train_loader, validation_loader
-    from medlm_recipes.training.checkpoints import CHECKPOINTS
 
     def at_tokens(every: str | None) -> AtTokens:
         return AtTokens(plan.budgets, parse_tokens(every) if every else None, plan.step_tokens, plan.end)
@@ -132,7 +137,7 @@ def _settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, An
     }
 
 
-def _run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
+def run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
     """What every checkpoint of the run says of itself; `facts` grow as it is saved."""
     facts = plan.shards.facts
     kept = ("tokenizer_sha256", "vocab_size", "end_of_text", "sequence_length")
@@ -146,18 +151,11 @@ def _run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
 
 def _open_run(run: Path, config: TrainConfig, manifest: Manifest) -> Path | None:
     """Make the run's folder, or check that it is this recipe's; the checkpoint to go on from, if any."""
-    from medlm_recipes.training.checkpoints import CHECKPOINTS, TOKENIZER, newest_checkpoint, read_checkpoint
-
     if (run / "config.yaml").is_file():
         before = resolved(load_config(TrainConfig, run / "config.yaml"))
         start = newest_checkpoint(run)
         inputs = read_checkpoint(start).inputs if start else manifest.inputs
-        different = differences(_decisive(before) | inputs, _decisive(manifest.config) | manifest.inputs)
-        if different:
-            raise ConfigError(
-                f"{run}: holds a run of another recipe ({'; '.join(different[:5])}); "
-                "choose another run or remove the folder"
-            )
+        check_recipe(run, before, inputs, manifest)
         return start
     if run.exists() and any(run.iterdir()):
         raise ConfigError(f"{run}: not empty and not a run of this package; choose another run")
@@ -170,5 +168,16 @@ def _open_run(run: Path, config: TrainConfig, manifest: Manifest) -> Path | None
     return None
 
 
-def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+def check_recipe(run: Path, config: dict[str, Any], inputs: dict[str, str], manifest: Manifest) -> None:
+    """Raise ConfigError, naming what differs, unless a run's `config` and `inputs` are those of `manifest`."""
+    different = differences(computed(config) | inputs, computed(manifest.config) | manifest.inputs)
+    if different:
+        raise ConfigError(
+            f"{run}: holds a run of another recipe ({'; '.join(different[:5])}); "
+            "choose another run or remove the folder"
+        )
+
+
+def computed(config: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a resolved train recipe that decide what is computed."""
     return decisive(config, leave_out=_FREE_ON_RESUME)
