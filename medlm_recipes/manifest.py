@@ -66,7 +66,7 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
 
     Yields None when `out` already stands, made from the same config and inputs. Raises DataError,
     naming the difference, when it was made from others: finished work is never overwritten.
-    What an interrupted run left in `<out>.partial` is removed.
+    What a failed or killed run left in `<out>.partial` is removed.
     """
     out = Path(out)
     if is_made(out, manifest):
@@ -78,11 +78,15 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
         partial.mkdir(parents=True)
     except OSError as error:
         raise DataError(f"{partial}: cannot be made ({error.strerror}); choose another out") from None
-    yield partial
-    manifest.write(partial)
-    if out.is_dir():
-        out.rmdir()
-    partial.replace(out)
+    try:
+        yield partial
+        manifest.write(partial)
+        if out.is_dir():
+            out.rmdir()
+        partial.replace(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def is_made(out: str | Path, manifest: Manifest) -> bool:

@@ -53,7 +53,7 @@ def _pieces(tokenizer: Any, text: str) -> list[str]:
 def _compression(tokenizer: Any, texts: list[str]) -> dict[str, float] | None:
     if not texts:
         return None
-    tokens = sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    tokens = sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
     return {
         "bytes_per_token": sum(len(text.encode()) for text in texts) / tokens,
         "tokens_per_word": tokens / sum(len(text.split()) for text in texts),

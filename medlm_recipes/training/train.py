@@ -1,8 +1,10 @@
 """The train verb: a recipe to a Composer Trainer, fitted to its token budget."""
 
+import logging
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     run = Path(config.run)
     device = get_device("gpu" if torch.cuda.is_available() else "cpu")
     dist.initialize_dist(device)
+    _silence_known_warnings()
     remove_stale_shared_memory()
     manifest = run_manifest(config, plan)
     start = decide_together(lambda: _open_run(run, config, manifest))
@@ -71,6 +74,14 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
         manifest.facts = read_checkpoint(last).facts | {"checkpoint": str(last.relative_to(run))}
         manifest.write(run)
         print(f"{run}: done, {tokens:,} tokens; last checkpoint {last}", flush=True)
+
+
+def _silence_known_warnings() -> None:
+    """Take out what the pinned libraries say at every start and nobody can act on."""
+    for logger in ("composer.models.huggingface", "transformers.modeling_utils"):
+        logging.getLogger(logger).setLevel(logging.ERROR)  # no tokenizer in the wrapper; loss_type unset
+    warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+    warnings.filterwarnings("ignore", message="Cannot split tensor of length")
 
 
 def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dict[str, Any]:
