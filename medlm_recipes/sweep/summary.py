@@ -1,0 +1,107 @@
+"""A sweep's findings in plain words, and its figures as people read them."""
+
+import math
+from itertools import pairwise
+
+from medlm_recipes.sweep.findings import Findings, Point, Step, losses
+from medlm_recipes.token_math import in_words
+
+
+def summarize(points: list[Point], findings: Findings) -> list[str]:
+    """Two to four sentences: perplexity, its latest gain, the largest budget against chance, what is noise."""
+    return [
+        _perplexity_sentence(points, findings.perplexity_falls),
+        *_gain_sentence(findings.steps),
+        _chance_sentence(points[-1]),
+        *_noise_sentence(findings.steps, findings.overall),
+    ]
+
+
+def _perplexity_sentence(points: list[Point], falls: dict[str, bool | None]) -> str:
+    if not falls:
+        return "No validation loss was recorded at these budgets, so perplexity cannot be compared."
+    if all(fall is None for fall in falls.values()):
+        return "Validation perplexity was recorded at one budget only, which shows no trend."
+    rising = [source for source, fall in falls.items() if fall is False]
+    if rising:
+        source = rising[0]
+        before, after = next((a, b) for a, b in pairwise(losses(points, source)) if not b[1] < a[1])
+        more = f" (nor on {', '.join(rising[1:])})" if rising[1:] else ""
+        return (
+            f"Validation perplexity on {source} does not fall at every step: it goes from {_at(*before)} "
+            f"to {_at(*after)}{more}."
+        )
+    shown = [source for source, fall in falls.items() if fall]
+    parts = [f"on {source} from {_at(*found[0])} to {_at(*found[-1])}" for source in shown
+             if (found := losses(points, source))]  # fmt: skip
+    return f"Validation perplexity falls from budget to budget, {'; '.join(parts)}."
+
+
+def _at(point: Point, loss: float) -> str:
+    return f"{number(math.exp(loss)) if loss < 700 else 'infinity'} ({in_words(point.tokens)} tokens)"
+
+
+def _gain_sentence(steps: list[Step]) -> list[str]:
+    if not steps or not steps[-1].nats_per_doubling:
+        return []
+    gains = ", ".join(f"{gain:+.3f} on {source}" for source, gain in steps[-1].nats_per_doubling.items())
+    span = f"{in_words(steps[-1].start)} to {in_words(steps[-1].end)} tokens"
+    return [f"Over the last step, {span}, the gain per doubling of tokens was {gains} (nats a token)."]
+
+
+def _chance_sentence(point: Point) -> str:
+    score = point.accuracy
+    if score is None:
+        return f"The largest budget, {in_words(point.tokens)} tokens, has no evaluation."
+    verdict = "above" if score.above_chance else "not distinguishable from"
+    return (
+        f"At {in_words(point.tokens)} tokens, the largest budget, {percent(score.value)} ± "
+        f"{percent(score.standard_error)} of {score.n:,} questions are answered rightly, which is {verdict} "
+        f"guessing at {percent(score.chance)} (p {p_value(score.p_above_chance)})."
+    )
+
+
+def _noise_sentence(steps: list[Step], overall: Step | None) -> list[str]:
+    known = [step for step in steps if step.within_noise is not None]
+    if not known:
+        return []
+    noise = [step for step in known if step.within_noise]
+    drops = [step for step in known if not step.within_noise and (step.accuracy_change or 0) < 0]
+    if drops:
+        return [f"Accuracy drops beyond noise at {_spans(drops)}; {len(noise)} of {len(known)} changes between "
+                "consecutive budgets are within noise (below two standard errors)."]  # fmt: skip
+    if not noise:
+        return ["Every rise of accuracy between consecutive budgets is beyond two standard errors."]
+    whole = ""
+    if overall and overall.accuracy_change is not None and len(known) > 1:
+        side = ("and", "is too") if overall.within_noise else ("while", "is beyond it")
+        whole = f", {side[0]} the change from the smallest to the largest, {points_of(overall)}, {side[1]}"
+    if len(noise) == len(known):
+        subject = "Every change" if len(known) > 1 else "The change"
+        return [
+            f"{subject} of accuracy between consecutive budgets is within noise (below two standard errors){whole}."
+        ]
+    return [f"The change of accuracy at {_spans(noise)} is within noise (below two standard errors){whole}."]
+
+
+def _spans(steps: list[Step]) -> str:
+    return ", ".join(f"{in_words(step.start)} to {in_words(step.end)} ({points_of(step)})" for step in steps)
+
+
+def points_of(step: Step) -> str:
+    """A change of accuracy in percentage points with its standard error."""
+    assert step.accuracy_change is not None and step.standard_error is not None
+    return f"{100 * step.accuracy_change:+.1f} ± {100 * step.standard_error:.1f} points"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def number(value: float) -> str:
+    """Four digits, without an exponent below a million."""
+    return f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.4g}"
+
+
+def p_value(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
