@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from medlm_recipes.sweep.findings import Point, losses, sources
+from medlm_recipes.sweep.summary import percent
 from medlm_recipes.token_math import in_words
 
 # Okabe and Ito's colours, told apart with any common colour vision; markers tell them apart in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
 _INK, _QUIET = "#1f2933", "#66727f"
-_SIZE = (4.6, 3.3)  # inches: small, so that its text is still read on a phone's width
+_SIZE = (4.0, 2.9)  # inches: small, so that its text is still read on a phone's width
 _STYLE = {
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 8.5,
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _QUIET,
@@ -42,13 +43,19 @@ def draw_perplexity(points: list[Point]) -> Figure:
     """Validation perplexity of every source; a budget without a finite value is left out of its line."""
     with rc_context(_STYLE):
         figure, axes = _figure(points, "validation perplexity")
-        named = sources(points)
-        drawn = []
-        for index, source in enumerate(named):
-            found = [(point.tokens, math.exp(loss)) for point, loss in losses(points, source) if loss < 700]
-            drawn += [value for _, value in found]
-            colour, marker = _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
-            axes.plot(*_columns(found), color=colour, marker=marker, label=source, clip_on=False)
+        tokens = [point.tokens for point in points]
+        drawn: list[float] = []
+        for index, source in enumerate(sources(points)):
+            found = {point.tokens: math.exp(loss) for point, loss in losses(points, source) if loss < 700}
+            drawn += found.values()
+            axes.plot(
+                tokens,
+                [found.get(one, math.nan) for one in tokens],  # a gap breaks the line
+                color=_COLOURS[index % len(_COLOURS)],
+                marker=_MARKERS[index % len(_MARKERS)],
+                label=source,
+                clip_on=False,
+            )
         if not drawn:
             _say(axes, "no validation loss recorded at these budgets")
             return figure
@@ -58,7 +65,7 @@ def draw_perplexity(points: list[Point]) -> Figure:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.legend(frameon=False, loc="upper right")
+        axes.legend(frameon=False, loc="best")
         return figure
 
 
@@ -66,23 +73,29 @@ def draw_accuracy(points: list[Point]) -> Figure:
     """Accuracy with bars of one standard error, and the line that guessing gives."""
     with rc_context(_STYLE):
         figure, axes = _figure(points, "accuracy")
-        scored = [(point.tokens, point.accuracy) for point in points if point.accuracy]
-        if not scored:
+        scores = [point.accuracy for point in points]
+        known = [score for score in scores if score]
+        if not known:
             _say(axes, "no evaluation of these budgets")
             return figure
-        tokens, values = _columns([(tokens, score.value) for tokens, score in scored])
-        bars = [score.standard_error for _, score in scored]
         axes.errorbar(
-            tokens, values, yerr=bars, color=_COLOURS[0], marker="o", capsize=3, elinewidth=1.2,
-            label="accuracy ± 1 standard error", clip_on=False,
-        )  # fmt: skip
-        chance = scored[-1][1].chance
-        axes.axhline(chance, color=_COLOURS[1], linestyle=(0, (5, 3)), linewidth=1.3, label=f"chance {chance:.1%}")
+            [point.tokens for point in points],
+            [score.value if score else math.nan for score in scores],  # a gap breaks the line
+            yerr=[score.standard_error if score else math.nan for score in scores],
+            color=_COLOURS[0],
+            marker="o",
+            capsize=3,
+            elinewidth=1.2,
+            label="accuracy ± 1 standard error",
+            clip_on=False,
+        )
+        chance = known[-1].chance
+        axes.axhline(chance, color=_COLOURS[1], linestyle=(0, (5, 3)), linewidth=1.3, label=f"chance {percent(chance)}")
         low, high = axes.get_ylim()
         axes.set_ylim(max(low - 0.02, 0.0), min(high + 0.06, 1.05))
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(frameon=False, loc="best")
         return figure
 
 
@@ -129,10 +142,7 @@ def _apart(tokens: list[int]) -> list[int]:
     return kept[::-1]
 
 
-def _columns(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [tokens for tokens, _ in pairs], [value for _, value in pairs]
-
-
 def _say(axes: Any, text: str) -> None:
     axes.set_yticks([])
+    axes.grid(visible=False)
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=_QUIET)

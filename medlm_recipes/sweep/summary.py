@@ -32,6 +32,12 @@ def _perplexity_sentence(points: list[Point], falls: dict[str, bool | None]) -> 
             f"to {_at(*after)}{more}."
         )
     shown = [source for source, fall in falls.items() if fall]
+    if len(shown) == 1:
+        found = losses(points, shown[0])
+        return (
+            f"Validation perplexity on {shown[0]} falls from budget to budget, from {_at(*found[0])} "
+            f"to {_at(*found[-1])}."
+        )
     parts = [f"on {source} from {_at(*found[0])} to {_at(*found[-1])}" for source in shown
              if (found := losses(points, source))]  # fmt: skip
     return f"Validation perplexity falls from budget to budget, {'; '.join(parts)}."
@@ -56,7 +62,7 @@ def _chance_sentence(point: Point) -> str:
     verdict = "above" if score.above_chance else "not distinguishable from"
     return (
         f"At {in_words(point.tokens)} tokens, the largest budget, {percent(score.value)} ± "
-        f"{percent(score.standard_error)} of {score.n:,} questions are answered rightly, which is {verdict} "
+        f"{percent(score.standard_error)} of {score.n:,} questions are answered correctly, which is {verdict} "
         f"guessing at {percent(score.chance)} (p {p_value(score.p_above_chance)})."
     )
 
@@ -68,20 +74,25 @@ def _noise_sentence(steps: list[Step], overall: Step | None) -> list[str]:
     noise = [step for step in known if step.within_noise]
     drops = [step for step in known if not step.within_noise and (step.accuracy_change or 0) < 0]
     if drops:
-        return [f"Accuracy drops beyond noise at {_spans(drops)}; {len(noise)} of {len(known)} changes between "
-                "consecutive budgets are within noise (below two standard errors)."]  # fmt: skip
-    if not noise:
-        return ["Every rise of accuracy between consecutive budgets is beyond two standard errors."]
-    whole = ""
-    if overall and overall.accuracy_change is not None and len(known) > 1:
-        side = ("and", "is too") if overall.within_noise else ("while", "is beyond it")
-        whole = f", {side[0]} the change from the smallest to the largest, {points_of(overall)}, {side[1]}"
-    if len(noise) == len(known):
-        subject = "Every change" if len(known) > 1 else "The change"
         return [
-            f"{subject} of accuracy between consecutive budgets is within noise (below two standard errors){whole}."
+            f"Accuracy drops beyond noise from {_spans(drops)}; of the {len(known)} changes between consecutive "
+            f"budgets {len(noise)} {'is' if len(noise) == 1 else 'are'} within noise (below two standard errors)."
         ]
-    return [f"The change of accuracy at {_spans(noise)} is within noise (below two standard errors){whole}."]
+    if not noise:
+        return ["Every rise of accuracy between consecutive budgets is beyond noise (two standard errors)."]
+    if len(noise) == len(known):
+        subject = "Every change of accuracy between consecutive budgets is"
+    else:
+        subject = f"{'The change' if len(noise) == 1 else 'Changes'} of accuracy from {_spans(noise)} "
+        subject += "is" if len(noise) == 1 else "are"
+    return [f"{subject} within noise (below two standard errors){_whole(overall) if len(known) > 1 else ''}."]
+
+
+def _whole(overall: Step | None) -> str:
+    if overall is None or overall.accuracy_change is None:
+        return ""
+    link, side = ("and", "is too") if overall.within_noise else ("while", "is beyond it")
+    return f", {link} the change from the smallest to the largest, {points_of(overall)}, {side}"
 
 
 def _spans(steps: list[Step]) -> str:
@@ -95,7 +106,7 @@ def points_of(step: Step) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float) -> str:
