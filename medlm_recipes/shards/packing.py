@@ -54,7 +54,10 @@ def pack(
 
 
 def _encode(batch: list[Document], tokenizer: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    encoded = tokenizer([document.text for document in batch], add_special_tokens=False, verbose=False)
+    # A text that spells out a special token is text: only the end of a document is an end-of-text token.
+    encoded = tokenizer(
+        [document.text for document in batch], add_special_tokens=False, split_special_tokens=True, verbose=False
+    )
     for ids in encoded["input_ids"]:
         yield np.array([*ids, tokenizer.eos_token_id], dtype)
 

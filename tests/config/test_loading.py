@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from medlm_recipes.config.command import help_text
+from medlm_recipes.config.loading import load_config, resolved
+from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.errors import ConfigError
+
+GOOD = """
+run: r
+shards: s
+tokenizer: t
+model: {name: gpt2, n_layer: 2, n_head: 2, n_embd: 8}
+optimizer: {lr: 1e-3, decoupled_weight_decay: 1e-5}
+scheduler: {warmup: 10tok}
+parallel: {micro_batch: 2}
+global_batch: 4
+max_duration: 1_000tok
+"""
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "train.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(TrainConfig, path, overrides)
+    return str(caught.value)
+
+
+def test_a_recipe_and_its_overrides_become_typed_values(good: Path) -> None:
+    config = load_config(TrainConfig, good, ["optimizer.lr=2e-4", "budgets=[5tok,10tok]", "model.n_layer=3"])
+    assert (config.optimizer.lr, config.budgets, config.model.n_layer) == (2e-4, ["5tok", "10tok"], 3)
+    assert config.optimizer.betas == [0.9, 0.95]
+
+
+def test_one_value_for_a_list_is_a_list_of_one(good: Path) -> None:
+    assert load_config(TrainConfig, good, ["budgets=5tok"]).budgets == ["5tok"]
+
+
+def test_a_resolved_config_loads_to_itself(good: Path, tmp_path: Path) -> None:
+    from medlm_recipes.config.loading import to_yaml
+
+    config = load_config(TrainConfig, good)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load_config(TrainConfig, tmp_path / "config.yaml") == config
+    assert resolved(config)["scheduler"]["warmup"] == "10tok"
+
+
+def test_all_problems_are_reported_at_once_with_key_value_and_nearest_key(good: Path) -> None:
+    message = refusal(good, "modle.n_layer=4", "optimizer.lr=fast", "max_duration=1000", "scheduler.name=cosin")
+    assert "4 problems" in message and str(good) in message
+    assert "modle: unknown key" in message and "did you mean model?" in message
+    assert "optimizer.lr: 'fast' is not a number" in message
+    assert "max_duration: 1000" in message and "1_000_000tok" in message
+    assert "did you mean cosine?" in message
+
+
+def test_a_missing_value_says_what_the_key_means(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(GOOD.replace("global_batch: 4\n", ""))
+    assert "global_batch: missing; sequences in one optimizer update" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("budgets=[2_000tok]", "2_000tok lies beyond max_duration"),
+        ("scheduler.warmup=1_000tok", "does not end before max_duration"),
+        ("parallel.micro_batch=3", "3 does not divide global_batch 4"),
+        ("model.n_head=3", "8 is not a multiple of n_head 3"),
+        ("optimizer.coupled_weight_decay=0.1", "exactly one of"),
+        ("optimizer.betas=[0.9]", "must be two numbers"),
+        ("optimizer.lr=-1", "must be above 0"),
+        ("model=gpt2", "not a group of keys"),
+        ("seed=null", "is not an integer"),
+    ],
+)
+def test_impossible_values_and_combinations_are_refused(good: Path, override: str, words: str) -> None:
+    assert words in refusal(good, override)
+
+
+def test_a_coupled_weight_decay_in_the_decoupled_key_is_refused_with_the_remedy(good: Path) -> None:
+    message = refusal(good, "optimizer.decoupled_weight_decay=0.1")
+    assert "coupled_weight_decay: 0.1" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: [", "not YAML"), ("- a\n", "top level"), ("run: ${nowhere}\n", "nowhere"), ("\x00", "not YAML")],
+)
+def test_what_is_not_a_recipe_is_one_message(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    assert words in refusal(path)
+
+
+def test_a_missing_file_and_a_bad_override_are_one_message(good: Path, tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "nowhere.yaml")
+    assert "write key=value" in refusal(good, "=3")
+    assert "quote it" in refusal(good, "run=[*.zst]")
+
+
+def test_help_lists_every_key_with_type_default_and_meaning() -> None:
+    text = help_text(TrainConfig, "about")
+    assert "optimizer.max_grad_norm  (a number or null, default 1.0)" in text
+    assert "model.n_layer  (an integer, required)" in text
+    assert "budgets  (a list of texts, default [])" in text

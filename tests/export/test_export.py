@@ -1,0 +1,85 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from launch import STEP_TOKENS, STEPS, done, recipe, refused
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from medlm_recipes.training.checkpoints import load_model
+
+
+def arguments(checkpoint: Path, out: Path, *overrides: str) -> list[str]:
+    return ["yamls/export/huggingface.yaml", f"checkpoint={checkpoint}", f"out={out}", *overrides]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained: Path) -> Path:
+    return trained / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "hf"
+    done(recipe("export", *arguments(checkpoint, out, "dtype=float32")))
+    return out
+
+
+def test_the_folder_loads_as_any_hugging_face_model_with_the_live_logits(checkpoint: Path, exported: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(exported).eval()
+    tokenizer = AutoTokenizer.from_pretrained(exported)
+    ids = torch.tensor([tokenizer.encode("Treatment with the drug was effective for")])
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, load_model(checkpoint)(input_ids=ids).logits)
+    assert model.config.use_cache and model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
+def test_weights_are_safetensors_with_the_tied_matrix_once(exported: Path) -> None:
+    with safe_open(exported / "model.safetensors", "pt") as weights:
+        assert "transformer.wte.weight" in weights.keys() and not any("lm_head" in name for name in weights.keys())  # noqa: SIM118
+    assert not list(exported.glob("*.bin"))
+
+
+def test_bfloat16_halves_the_weights(checkpoint: Path, exported: Path, tmp_path: Path) -> None:
+    done(recipe("export", *arguments(checkpoint, tmp_path / "hf")))
+    assert json.loads((tmp_path / "hf/config.json").read_text())["torch_dtype"] == "bfloat16"
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "hf", exported)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_the_card_says_what_it_is_and_what_it_is_not_for(exported: Path) -> None:
+    card = (exported / "README.md").read_text()
+    assert "license: bigscience-openrail-m" in card and "must not be used for medical advice" in card
+    assert f"{STEPS * STEP_TOKENS:,}" in card and "Scores" not in card
+
+
+def test_an_exported_model_is_evaluated_like_its_checkpoint(
+    line: Path, checkpoint: Path, exported: Path, tmp_path: Path
+) -> None:
+    found = []
+    for at, subject in enumerate((checkpoint, exported)):
+        benchmark = f"benchmark={line}/world/benchmark/test.jsonl"
+        given = [f"checkpoint={subject}", f"out={tmp_path}/{at}", "limit=20", benchmark]
+        done(recipe("evaluate", "yamls/quickstart/evaluate.yaml", *given))
+        found.append((tmp_path / str(at) / "samples.jsonl").read_text())
+    assert found[0] == found[1]
+    carded = arguments(checkpoint, tmp_path / "hf", f"results=[{tmp_path}/0]")
+    done(recipe("export", *carded))
+    assert "| test.jsonl (option_likelihood) |" in (tmp_path / "hf/README.md").read_text()
+    refused(
+        recipe("export", *arguments(checkpoint, tmp_path / "x", f"results=[{tmp_path}/1]")), "scores the checkpoint"
+    )
+
+
+def test_unfit_checkpoints_leave_no_folder(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    checkpoint = run / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
+    shutil.rmtree(run / "tokenizer")
+    refused(recipe("export", *arguments(checkpoint, tmp_path / "hf")), "tokenizer.json: no such file")
+    (checkpoint / "__0_0.distcp").unlink()
+    refused(recipe("export", *arguments(checkpoint, tmp_path / "hf")), "damaged")
+    refused(recipe("export", *arguments(run, tmp_path / "hf")), str(run))
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}

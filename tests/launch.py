@@ -1,0 +1,80 @@
+"""How tests run the recipes: as a user does, in a process of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"  # real samples; a checkout has them beside it, a user may not
+
+_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+STEPS = 40
+STEP_TOKENS = 16 * 128
+
+
+def train_arguments(line: Path, run: Path, *overrides: str) -> list[str]:
+    """A run of 40 steps of a 60,000-parameter model on the tiny line, checkpoints at steps 10, 20 and 40."""
+    return [
+        "yamls/quickstart/train.yaml",
+        f"run={run}",
+        f"shards={line}/shards",
+        f"tokenizer={line}/tokenizer",
+        "model.n_layer=2",
+        "model.n_embd=32",
+        "global_batch=16",
+        "parallel.micro_batch=4",
+        "optimizer.lr=2e-3",
+        "optimizer.max_grad_norm=0.3",
+        "scheduler.warmup=8_000tok",
+        f"max_duration={STEPS * STEP_TOKENS}tok",
+        f"budgets=[{10 * STEP_TOKENS}tok,{20 * STEP_TOKENS}tok]",
+        "log_interval=1",
+        *overrides,
+    ]
+
+
+def recipe(verb: str, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """`python recipes/<verb>.py <arguments>` from the repository's root."""
+    return _run([sys.executable, f"recipes/{verb}.py", *map(str, arguments)], timeout)
+
+
+def composer_command(ranks: int, verb: str, *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "composer.cli", "-n", str(ranks), f"recipes/{verb}.py", *map(str, arguments)]
+
+
+def composer(ranks: int, verb: str, *arguments: str | Path, timeout: float = 500) -> subprocess.CompletedProcess[str]:
+    """`composer -n <ranks> recipes/<verb>.py <arguments>` from the repository's root."""
+    return _run(composer_command(ranks, verb, *arguments), timeout)
+
+
+def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """A launch in a session of its own, so that a test can kill all of it at once."""
+    with open(log, "wb") as stream:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=_ENVIRONMENT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, env=_ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+
+
+def done(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """The finished run, which must have succeeded."""
+    assert run.returncode == 0, f"{run.args}\n{run.stdout}\n{run.stderr}"
+    return run
+
+
+def refused(run: subprocess.CompletedProcess[str], *words: str) -> str:
+    """The one message of a run that must have refused its input: exit code 2, no traceback."""
+    assert run.returncode == 2, f"exit code {run.returncode}\n{run.stdout}\n{run.stderr}"
+    assert "Traceback" not in run.stdout + run.stderr
+    messages = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(messages) == 1, run.stderr
+    message = run.stderr[run.stderr.index("error: ") :]
+    for word in words:
+        assert word in message, f"{word!r} is not in: {message}"
+    return message

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from medlm_recipes.errors import DataError
+from medlm_recipes.manifest import Manifest, publish, read_manifest
+
+
+def manifest(**config: object) -> Manifest:
+    return Manifest(stage="prepare_corpus", config=dict(config), inputs={"a": "1"})
+
+
+def test_a_folder_gets_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with pytest.raises(RuntimeError), publish(out, manifest()) as folder:
+        assert folder is not None
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert not out.exists() and not list(out.parent.iterdir())
+    with publish(out, manifest()) as folder:
+        assert folder is not None
+        (folder / "whole").write_text("x")
+        assert not out.exists()
+    assert {path.name for path in out.iterdir()} == {"whole", "manifest.json"}
+
+
+def test_the_same_work_is_not_done_again_and_other_work_does_not_overwrite_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with publish(out, manifest(seed=1)):
+        pass
+    with publish(out, manifest(seed=1)) as folder:
+        assert folder is None
+    with pytest.raises(DataError, match=r"another config \(seed: 1, now 2\)"), publish(out, manifest(seed=2)):
+        pass
+
+
+def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(DataError, match="not an output of this package"), publish(tmp_path, manifest()):
+        pass
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_leftover_of_a_killed_run_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    leftover = tmp_path / "out.partial"
+    leftover.mkdir()
+    (leftover / "stale").write_text("x")
+    with publish(out, manifest()):
+        pass
+    assert {path.name for path in out.iterdir()} == {"manifest.json"}
+
+
+def test_reading_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        read_manifest(tmp_path / "nowhere", "prepare_corpus")
+    with pytest.raises(DataError, match="not a finished output"):
+        read_manifest(tmp_path, "prepare_corpus")
+    manifest().write(tmp_path)
+    with pytest.raises(DataError, match=r"made by recipes/prepare_corpus\.py"):
+        read_manifest(tmp_path, "train_tokenizer")
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        read_manifest(tmp_path, "prepare_corpus")
