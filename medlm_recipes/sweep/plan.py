@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medlm_recipes.config.evaluate import EvaluateConfig
-from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
@@ -100,6 +100,9 @@ def look(plan: SweepPlan) -> list[Standing]:
     Raises ConfigError when the run is another recipe's, DataError when an evaluation's folder is.
     """
     expected = run_manifest(plan.train, plan.training)
+    kept = plan.run / "config.yaml"
+    if kept.is_file():  # said before a launch, which would find the same a while later
+        check_recipe(plan.run, resolved(load_config(TrainConfig, kept)), expected.inputs, expected)
     found = []
     for tokens in plan.budgets:
         folder = plan.checkpoint(tokens)

@@ -96,7 +96,8 @@ def _whole(overall: Step | None) -> str:
 
 
 def _spans(steps: list[Step]) -> str:
-    return ", ".join(f"{in_words(step.start)} to {in_words(step.end)} ({points_of(step)})" for step in steps)
+    spans = [f"{in_words(step.start)} to {in_words(step.end)} ({points_of(step)})" for step in steps]
+    return " and ".join([", ".join(spans[:-1]), spans[-1]] if spans[1:] else spans)
 
 
 def points_of(step: Step) -> str:

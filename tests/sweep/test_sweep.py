@@ -1,6 +1,7 @@
 """The verb from outside: what it launches, what it leaves alone, and how it refuses."""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -152,9 +153,16 @@ def test_budgets_between_checkpoints_are_refused(bench: Bench) -> None:
     assert plan_sweep(bench.config("budgets=[2_000tok,2_001tok,1_000tok]")).budgets == [1024, 2048]
 
 
-def test_another_recipes_run_and_evaluation_are_refused(finished: Bench) -> None:
+def test_another_recipes_run_is_refused(finished: Bench) -> None:
     with pytest.raises(ConfigError, match=r"holds a run of another recipe \(seed: 17, now 18\)"):
         look(plan_sweep(finished.config("train_overrides=[seed=18]")))
+    shutil.copy(finished.folder / "train.yaml", finished.folder / "run" / "config.yaml")
+    shutil.rmtree(finished.folder / "run" / "checkpoints")
+    with pytest.raises(ConfigError, match=r"holds a run of another recipe \(seed: 17, now 19\)"):
+        look(plan_sweep(finished.config("train_overrides=[seed=19]")))
+
+
+def test_an_evaluation_with_other_settings_is_refused(finished: Bench) -> None:
     with pytest.raises(DataError, match=r"limit: None, now 7.*a copy of .*evaluate.yaml under another name"):
         look(plan_sweep(finished.config("evaluate_overrides=[limit=7]")))
 
