@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medlm_recipes.config.fields import at_least, each, key, one_of, positive, section, tokens, within
+from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import parse_tokens
 
 
@@ -59,15 +60,6 @@ class OptimizerKeys:
 
 
 @dataclass
-class SchedulerKeys:
-    name: str = key(
-        "cosine: linear warm-up, then half a cosine to the end of the run", "cosine", check=one_of("cosine")
-    )
-    warmup: str = key("tokens of linear warm-up from 0 to lr", check=tokens)
-    final_lr_ratio: float = key("share of the peak lr at the end", 0.1, check=within(0, 1))
-
-
-@dataclass
 class ParallelKeys:
     fsdp: bool = key("shard parameters, gradients and optimizer over the ranks (FSDP2, a unit a block)", True)
     micro_batch: int = key("sequences a rank takes through the model at once", check=at_least(1))
@@ -94,6 +86,12 @@ class TrainConfig:
     )
     shards: str = key("folder written by convert_text_to_mds")
     tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")
+    start_from: str | None = key(
+        "checkpoint folder of another run (<run>/checkpoints/tok<N>) to go on from: weights, optimizer, place in the "
+        "data and token count; a cooldown branched off a trunk, say. Only schedule, duration, budgets and intervals "
+        "may differ from that run",
+        None,
+    )
     model: ModelKeys = section(ModelKeys, "what is trained")
     optimizer: OptimizerKeys = section(OptimizerKeys, "how weights are updated")
     scheduler: SchedulerKeys = section(SchedulerKeys, "learning rate against tokens")
@@ -114,8 +112,8 @@ class TrainConfig:
         for budget in self.budgets:
             if parse_tokens(budget) > end:
                 yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
-        if parse_tokens(self.scheduler.warmup) >= end:
-            yield "scheduler.warmup", f"{self.scheduler.warmup} does not end before max_duration {self.max_duration}"
+        for name, what in self.scheduler.problems_in_run(self.optimizer.lr, self.max_duration):
+            yield f"scheduler.{name}", what
         if self.global_batch % self.parallel.micro_batch:
             yield (
                 "parallel.micro_batch",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest
+from medlm_recipes.optim.learning_rate import final_share
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.token_math import (
     gpt2_parameters,
@@ -16,6 +17,7 @@ from medlm_recipes.token_math import (
     tokens_per_step,
     training_flops_per_token,
 )
+from medlm_recipes.training.branch import check_branch, read_trunk
 
 
 @dataclass
@@ -30,6 +32,12 @@ class TrainPlan:
     step_tokens: int
     end: int
     budgets: list[int]
+    trunk: Manifest | None  # of the checkpoint that the run goes on from, if any
+
+    @property
+    def start(self) -> int:
+        """Tokens that the weights have seen before this run's first step."""
+        return self.trunk.facts["tokens"] if self.trunk else 0
 
     @property
     def available(self) -> int:
@@ -41,7 +49,8 @@ class TrainPlan:
 def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     """Read the shards' manifest and check the recipe against it and the number of ranks.
 
-    Raises DataError for unfit shards, ConfigError when the batch cannot be laid over the ranks.
+    Raises DataError for unfit shards, ConfigError when the batch cannot be laid over the ranks or the
+    run cannot go on from start_from.
     """
     shards = read_shards(config.shards, config.tokenizer)
     splits = shards.facts["splits"]
@@ -62,7 +71,10 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
         step_tokens=step_tokens,
         end=parse_tokens(config.max_duration),
         budgets=sorted(parse_tokens(budget) for budget in config.budgets),
+        trunk=read_trunk(config),
     )
+    if plan.trunk:
+        check_branch(config, shards, plan.trunk)
     if plan.available < step_tokens:
         raise ConfigError(
             f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only {plan.available:,}; "
@@ -76,7 +88,6 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
     keys, parallel = config.model, config.parallel
     parameters = gpt2_parameters(keys.n_layer, keys.n_embd, plan.vocab_size, plan.sequence_length)
     flops = training_flops_per_token(parameters, keys.n_layer, keys.n_embd, plan.sequence_length)
-    warmup = steps_to(parse_tokens(config.scheduler.warmup), plan.step_tokens)
     accumulation = config.global_batch // world_size // parallel.micro_batch
     budgets = ", ".join(
         f"{in_words(budget)} (step {steps_to(budget, plan.step_tokens):,}, "
@@ -89,9 +100,29 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {world_size} ranks x "
         f"{parallel.micro_batch} micro-batch x {accumulation} accumulation",
         f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
-        f"{plan.end * flops:.3g} FLOPs; warm-up {warmup:,} steps",
+        f"{(plan.end - plan.start) * flops:.3g} FLOPs{_from(config, plan)}",
+        f"schedule    {_schedule(config, plan)}",
         f"data        {plan.available:,} tokens in {', '.join(plan.sources)}: {plan.end / plan.available:.2f} passes",
         f"validation  {', '.join(plan.validation_sources) or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
     ]
     return "\n".join(lines)
+
+
+def _from(config: TrainConfig, plan: TrainPlan) -> str:
+    if plan.trunk is None:
+        return ""
+    return f"; from step {plan.start // plan.step_tokens:,}, {plan.start:,} tokens, of {config.start_from}"
+
+
+def _schedule(config: TrainConfig, plan: TrainPlan) -> str:
+    """The schedule in one line, its lengths in steps as papers give them."""
+    keys, peak = config.scheduler, config.optimizer.lr
+    warmup = f"warm-up {steps_to(parse_tokens(keys.warmup), plan.step_tokens):,} steps" if keys.warmup else "no warm-up"
+    parts = [f"{keys.name}, lr {peak:g}", warmup]
+    if keys.cooldown:
+        steps = steps_to(parse_tokens(keys.cooldown), plan.step_tokens)
+        parts.append(f"{keys.cooldown_shape} cooldown of {steps:,} steps")
+    if keys.name != "constant":
+        parts.append(f"to {peak * final_share(keys, peak):g}")
+    return ", ".join(parts)

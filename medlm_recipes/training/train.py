@@ -13,6 +13,7 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
 from medlm_recipes.token_math import parse_tokens
+from medlm_recipes.training.branch import IGNORED_AT_START, START_FROM, first_start
 from medlm_recipes.training.plan import TrainPlan, describe, plan_training
 from medlm_recipes.training.run_folder import (
     CHECKPOINTS,
@@ -21,6 +22,7 @@ from medlm_recipes.training.run_folder import (
     newest_checkpoint,
     read_checkpoint,
 )
+from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
 # Keys that may differ when a run is taken up again: where things stand, not what is computed.
 _FREE_ON_RESUME = ("run", "shards", "tokenizer")
@@ -30,12 +32,14 @@ def train(config: TrainConfig, dry_run: bool) -> None:
     """Train until `max_duration`; a run that was interrupted goes on from its newest whole checkpoint.
 
     Every rank of the `composer` launcher calls this. Raises ConfigError or DataError, on all ranks
-    alike, for what the user can mend.
+    alike, for what the user can mend. A dry run writes nothing but the plot whose path it prints.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     plan = plan_training(config, world_size)
     if os.environ.get("RANK", "0") == "0":
         print(describe(config, plan, world_size), flush=True)
+        if dry_run:
+            print(f"\n{rate_table(config, plan)}\ndrawn in {draw_schedule(config, plan)}", flush=True)
     if not dry_run:
         _fit(config, plan)
 
@@ -54,18 +58,23 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     _silence_known_warnings()
     remove_stale_shared_memory()
     manifest = run_manifest(config, plan)
-    start = decide_together(lambda: _open_run(run, config, manifest))
+    start = decide_together(lambda: _open_run(run, config, plan, manifest))
     if start and int(start.name[3:]) >= plan.end:
         if dist.get_global_rank() == 0:
             print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
         return
+    trunk = None if start else decide_together(lambda: first_start(config, plan.trunk))
     # Every rank draws the same initial weights: FSDP2 does not broadcast them.
     reproducibility.seed_all(config.seed)
+    load = start or trunk
     trainer = Trainer(
-        **_components(config, plan, manifest), **_settings(config, plan, device), load_path=start and str(start)
+        **_components(config, plan, manifest),
+        **_settings(config, plan, device),
+        load_path=load and str(load),
+        load_ignore_keys=IGNORED_AT_START if trunk else None,
     )
-    if start and dist.get_global_rank() == 0:
-        print(f"resuming from {start}", flush=True)
+    if load and dist.get_global_rank() == 0:
+        print(f"{'resuming' if start else 'starting'} from {load}", flush=True)
     trainer.fit()
     tokens = int(trainer.state.timestamp.token)
     trainer.close()
@@ -82,6 +91,7 @@ def _silence_known_warnings() -> None:
         logging.getLogger(logger).setLevel(logging.ERROR)  # no tokenizer in the wrapper; loss_type unset
     warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
     warnings.filterwarnings("ignore", message="Cannot split tensor of length")
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # by LearningRateOfStep, rightly
 
 
 def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dict[str, Any]:
@@ -89,7 +99,9 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
     from composer.core import Evaluator
 
     from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
+    from medlm_recipes.callbacks.learning_rate import LearningRateOfStep
     from medlm_recipes.callbacks.perplexity import PerplexityTracker
+    from medlm_recipes.callbacks.seeds import SeedsOfStep
     from medlm_recipes.models.causal_lm import build_model, wrap_for_training
     from medlm_recipes.optim.adamw import build_optimizer
     from medlm_recipes.optim.schedule import build_schedule
@@ -111,7 +123,7 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
     return {
         "model": model,
         "optimizers": build_optimizer(model, config.optimizer),
-        "schedulers": build_schedule(config.scheduler),
+        "schedulers": build_schedule(config.scheduler, config.optimizer.lr, plan.end),
         "algorithms": [gradients],
         "train_dataloader": train_loader(config.shards, plan.sources, config.global_batch, config.data),
         "eval_dataloader": [
@@ -123,6 +135,8 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
             for source in plan.validation_sources
         ],
         "callbacks": [
+            LearningRateOfStep(),
+            SeedsOfStep(config.seed),
             PerplexityTracker(run, plan.end, config.log_interval, bytes_per_token, gradients),
             BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest, config.parallel.fsdp),
         ],
@@ -139,6 +153,7 @@ def _settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, An
     return {
         "device": device,
         "max_duration": f"{plan.end}tok",
+        "step_schedulers_every_batch": False,  # LearningRateOfStep does
         "precision": automatic if precision == "auto" else precision,
         "parallelism_config": parallelism(config.parallel),
         "device_train_microbatch_size": config.parallel.micro_batch,
@@ -155,12 +170,13 @@ def run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
     return Manifest(
         stage="train",
         config=resolved(config),
-        inputs={"shards": hash_json(plan.shards.__dict__)},
+        inputs={"shards": hash_json(plan.shards.__dict__)}
+        | ({"trunk": hash_json(plan.trunk.__dict__)} if plan.trunk else {}),
         facts={name: facts[name] for name in kept},
     )
 
 
-def _open_run(run: Path, config: TrainConfig, manifest: Manifest) -> Path | None:
+def _open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> Path | None:
     """Make the run's folder, or check that it is this recipe's; the checkpoint to go on from, if any."""
     if (run / "config.yaml").is_file():
         before = resolved(load_config(TrainConfig, run / "config.yaml"))
@@ -175,6 +191,9 @@ def _open_run(run: Path, config: TrainConfig, manifest: Manifest) -> Path | None
     (partial / CHECKPOINTS).mkdir(parents=True)
     shutil.copytree(config.tokenizer, partial / TOKENIZER)
     (partial / "config.yaml").write_text(to_yaml(config))
+    if plan.trunk:
+        (partial / START_FROM).mkdir()
+        plan.trunk.write(partial / START_FROM)
     partial.replace(run)
     return None
 

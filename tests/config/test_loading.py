@@ -13,7 +13,7 @@ shards: s
 tokenizer: t
 model: {name: gpt2, n_layer: 2, n_head: 2, n_embd: 8}
 optimizer: {lr: 1e-3, decoupled_weight_decay: 1e-5}
-scheduler: {warmup: 10tok}
+scheduler: {warmup: 10tok, final_lr_ratio: 0.1}
 parallel: {micro_batch: 2}
 global_batch: 4
 max_duration: 1_000tok

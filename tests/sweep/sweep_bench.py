@@ -51,7 +51,7 @@ class Bench:
             "tokenizer": str(tokenizer),
             "model": {"name": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 16},
             "optimizer": {"lr": 1e-3, "coupled_weight_decay": 0.1},
-            "scheduler": {"warmup": "100tok"},
+            "scheduler": {"warmup": "100tok", "final_lr_ratio": 0.1},
             "parallel": {"micro_batch": 2},
             "global_batch": 4,
             "max_duration": "4_000tok",
