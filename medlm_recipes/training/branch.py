@@ -24,7 +24,7 @@ IGNORED_AT_START = ["state/schedulers"]
 
 _FREE_IN_A_BRANCH = (
     "run", "shards", "tokenizer", "start_from", "scheduler", "max_duration", "budgets", "checkpoint_interval",
-    "validation_interval", "log_interval", "guard",
+    "validation_interval", "log_interval", "keep_checkpoints", "guard",
 )  # fmt: skip  # shards and tokenizer are folders here; what is in them is compared by hash
 
 

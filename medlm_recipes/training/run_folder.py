@@ -15,6 +15,11 @@ def checkpoint_folder(run: str | Path, tokens: int) -> Path:
     return Path(run) / CHECKPOINTS / f"tok{tokens}"
 
 
+def load_path(checkpoint: Path) -> str:
+    """What Composer's Trainer is given to load a checkpoint folder: the folder, or the one file of an unsharded run."""
+    return str(checkpoint if (checkpoint / ".metadata").is_file() else checkpoint / "rank0.pt")
+
+
 def read_checkpoint(folder: str | Path) -> Manifest:
     """The manifest of a checkpoint folder `<run>/checkpoints/tok<N>`.
 

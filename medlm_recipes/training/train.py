@@ -19,6 +19,7 @@ from medlm_recipes.training.run_folder import (
     CHECKPOINTS,
     TOKENIZER,
     checkpoint_folder,
+    load_path,
     newest_checkpoint,
     read_checkpoint,
 )
@@ -70,7 +71,7 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     trainer = Trainer(
         **_components(config, plan, manifest),
         **_settings(config, plan, device),
-        load_path=load and str(load),
+        load_path=load and load_path(load),
         load_ignore_keys=IGNORED_AT_START if trunk else None,
     )
     if load and dist.get_global_rank() == 0:
