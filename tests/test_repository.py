@@ -29,7 +29,7 @@ SCHEMAS = {
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
 }
-RECIPES = [path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name != "tasks"]
+RECIPES = [path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch")]
 VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 
 # A module may import from its own layer's package and from any layer before it.

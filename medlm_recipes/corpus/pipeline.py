@@ -1,6 +1,5 @@
 """prepare_corpus: raw files to documents with a split, rejects with their reasons, and a manifest."""
 
-import shutil
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -38,11 +37,7 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     with publish(config.out, manifest) as folder:
         if folder is None:
             return
-        try:
-            tally = _write(config, files, folder)
-        except DataError:
-            shutil.rmtree(folder, ignore_errors=True)  # what a full disk needs most
-            raise
+        tally = _write(config, files, folder)
         manifest.facts = tally.facts()
     print("\n".join(tally.summary()))
     if tally.rejected:
