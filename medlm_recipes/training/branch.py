@@ -58,7 +58,9 @@ def check_branch(config: TrainConfig, shards: Manifest, trunk: Manifest) -> None
         raise ConfigError(f"max_duration: {config.max_duration} is not beyond start_from, which stands at {start}tok")
     passed = [budget for budget in config.budgets if parse_tokens(budget) <= start]
     if passed:
-        raise ConfigError(f"budgets: {', '.join(passed)} not beyond start_from, which stands at {start}tok; leave out")
+        raise ConfigError(
+            f"budgets: {', '.join(passed)} not beyond start_from, which stands at {start}tok; leave them out"
+        )
     _check_rates_meet(config, trunk)
 
 
