@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import distributed
 
 from medlm_recipes.errors import RecipeError
@@ -27,3 +28,23 @@ def decide_together(decide: Callable[[], T]) -> T:
     if isinstance(outcome[0], RecipeError):
         raise outcome[0]
     return outcome[0]
+
+
+def gather_numbers(numbers: torch.Tensor) -> list[list[float]]:
+    """The same few numbers of every rank, by rank, in one small collective; NaN and infinity come as they are."""
+    numbers = numbers.detach().double()
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return [numbers.tolist()]
+    size = distributed.get_world_size()
+    gathered = torch.empty(size * numbers.numel(), dtype=numbers.dtype, device=numbers.device)
+    distributed.all_gather_into_tensor(gathered, numbers)
+    return gathered.view(size, -1).tolist()
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """A picklable value of every rank, by rank; for rare occasions."""
+    if not distributed.is_initialized():
+        return [value]
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, value)
+    return gathered

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,63 @@ import numpy as np
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
+from numpy.typing import NDArray
 from streaming import Stream, StreamingDataLoader, StreamingDataset
-from torch.utils.data import DataLoader, Subset
+from streaming.base.batching import batching_methods, generate_work_random_batching
+from streaming.base.world import World
+from torch.utils.data import DataLoader, Dataset
 
 from medlm_recipes.config.train import DataKeys
+from medlm_recipes.models.loss import IGNORED
+from medlm_recipes.shards.windows import Window, kept_batches, without
 
 
 class TokenDataset(StreamingDataset):
-    """Samples {"input_ids", "labels"}, both int64 (sequence_length,); the model shifts the labels."""
+    """Samples {"input_ids", "labels", "sample"}: int64 (sequence_length,) twice, and the sample's number.
+
+    The model shifts the labels. Numbers count over the streams in the order given.
+    """
+
+    windows: Sequence[Window] = ()
 
     def __getitem__(self, at: Any) -> dict[str, torch.Tensor]:
         tokens = torch.from_numpy(super().__getitem__(at)["tokens"].astype(np.int64))
-        return {"input_ids": tokens, "labels": tokens.clone()}
+        return {"input_ids": tokens, "labels": tokens.clone(), "sample": torch.tensor(int(at))}
+
+    def pass_over(self, windows: Sequence[Window]) -> None:
+        """Leave out the batches of `windows`, and count only the others as taken."""
+        self.windows = windows
+        self.batching_method = _OUTSIDE_WINDOWS
 
 
-def train_loader(shards: str, sources: list[str], global_batch: int, keys: DataKeys) -> DataSpec:
-    """Batches of `global_batch` / world size sequences a rank, shuffled, in an order that depends on
-    the seed alone; its state is kept in checkpoints.
+def _work_outside_windows(dataset: TokenDataset, world: World, epoch: int, sample_in_epoch: int) -> NDArray[np.int64]:
+    """Streaming's random batching of a pass (sample ids by node, rank, worker, batch) outside the windows."""
+    assert isinstance(dataset.batch_size, int) and dataset.num_canonical_nodes
+    global_batch = dataset.batch_size * world.num_ranks
+    # At least as many as there are: streaming pads the pass to whole canonical nodes.
+    batches = (dataset.size + dataset.num_canonical_nodes) // global_batch + 1
+    kept = kept_batches(dataset.windows, epoch, batches)[sample_in_epoch // global_batch :]
+    start = int(kept[0]) if len(kept) else batches
+    return without(generate_work_random_batching(dataset, world, epoch, start * global_batch), kept - start)
+
+
+_OUTSIDE_WINDOWS = "outside_windows"
+batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
+
+
+def train_loader(
+    shards: str,
+    sources: list[str],
+    global_batch: int,
+    keys: DataKeys,
+    windows: Sequence[Window] = (),
+    copies: int = 1,
+) -> DataSpec:
+    """Batches of `global_batch` / world size · `copies` sequences a rank, shuffled, in an order that
+    depends on the seed alone, less the batches of `windows`; its state is kept in checkpoints.
+    `copies` consecutive ranks (those of tensor parallelism) get the same.
     """
-    batch_size = global_batch // dist.get_world_size()
+    batch_size = global_batch * copies // dist.get_world_size()
     dataset = TokenDataset(
         streams=[Stream(local=str(Path(shards) / "train" / source)) for source in sources],
         shuffle=True,
@@ -36,21 +74,59 @@ def train_loader(shards: str, sources: list[str], global_batch: int, keys: DataK
         batch_size=batch_size,
         num_canonical_nodes=keys.num_canonical_nodes,
         predownload=keys.predownload,
+        replication=copies if copies > 1 else None,
     )
+    if windows:
+        dataset.pass_over(windows)
     loader = StreamingDataLoader(dataset, batch_size=batch_size, num_workers=keys.workers, drop_last=True)
-    return DataSpec(loader, get_num_tokens_in_batch=_tokens_in)
+    return _counted(loader, copies)
 
 
-def validation_loader(shards: str, source: str, batch_size: int) -> DataSpec:
-    """Every validation sample of `source` once, in order, dealt over the ranks.
+def validation_loader(shards: str, source: str, batch_size: int, copies: int = 1) -> DataSpec:
+    """Every validation sample of `source` once, in order, dealt over the ranks in whole batches.
 
-    The stream is read as a map under a DistributedSampler, whose padding Composer takes out of the
-    metrics again; iterated as a stream it would pad the last batch with duplicates that count.
+    The stream is read as a map under a DistributedSampler; iterated as a stream it would pad the last
+    batch with duplicates that count. `copies` consecutive ranks get the same samples.
     """
     stream = TokenDataset(local=str(Path(shards) / "validation" / source), batch_size=batch_size)
-    dataset: Subset[Any] = Subset(stream, range(len(stream)))  # hides that the stream could also be iterated
-    sampler = dist.get_sampler(dataset, shuffle=False, drop_last=False)
-    return DataSpec(DataLoader(dataset, batch_size=batch_size, sampler=sampler), get_num_tokens_in_batch=_tokens_in)
+    readers = dist.get_world_size() // copies
+    dataset = _FilledUp(stream, batch_size * readers)
+    sampler = dist.get_sampler(dataset, num_replicas=readers, rank=dist.get_global_rank() // copies)
+    # Nothing is left to drop; told so, Composer does not look for padding, for which it takes every rank for a reader.
+    return _counted(DataLoader(dataset, batch_size=batch_size, sampler=sampler, drop_last=True), copies)
+
+
+class _FilledUp(Dataset[dict[str, torch.Tensor]]):
+    """A dataset up to a multiple of `size` samples; those added have no label, so that no metric counts them."""
+
+    def __init__(self, samples: TokenDataset, size: int) -> None:
+        self.samples = samples
+        self.length = -(-samples.size // size) * size  # len(samples) would be one rank's share
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, at: int) -> dict[str, torch.Tensor]:
+        if at < self.samples.size:
+            return self.samples[at]
+        sample = self.samples[0]
+        return sample | {"labels": torch.full_like(sample["labels"], IGNORED)}
+
+
+def _counted(loader: DataLoader[Any], copies: int) -> DataSpec:
+    """With every sample and token counted once when Composer adds up what `copies` ranks each have read.
+
+    Tokens are counted by the first of them. Samples are also what micro-batches are weighted by, so
+    every rank needs its share; Composer sums shares in fp32, exact to 2^24 (`plan_training` refuses more).
+    """
+    if copies == 1:
+        return DataSpec(loader, get_num_tokens_in_batch=_tokens_in)
+    counts = dist.get_global_rank() % copies == 0
+    return DataSpec(
+        loader,
+        get_num_samples_in_batch=lambda batch: len(batch["input_ids"]) / copies,
+        get_num_tokens_in_batch=lambda batch: _tokens_in(batch) if counts else 0,
+    )
 
 
 def _tokens_in(batch: dict[str, torch.Tensor]) -> int:
