@@ -45,14 +45,64 @@ def gpt2_parameters(n_layer: int, n_embd: int, vocab: int, n_positions: int) -> 
     return n_layer * (12 * h * h + 13 * h) + (vocab + n_positions) * h + 2 * h
 
 
+def llama_parameters(n_layer: int, n_embd: int, n_head: int, n_kv_head: int, n_ffn: int, vocab: int) -> int:
+    """Parameters of a Llama: untied embeddings, no biases, grouped-query attention, SwiGLU.
+
+    Per block: two RMSNorms (2h), queries and output (2h²), keys and values (2h · n_kv_head · h/n_head),
+    three feed-forward matrices (3hf). Llama-2 7B (32 layers, 4096 wide, 32 heads, feed-forward 11,008,
+    vocabulary 32,000) gives 6,738,415,616; 70B (80, 8192, 64 with 8 of keys and values, 28,672)
+    68,976,648,192.
+    """
+    h = n_embd
+    block = 2 * h + 2 * h * h + 2 * h * n_kv_head * (h // n_head) + 3 * h * n_ffn
+    return n_layer * block + 2 * vocab * h + h
+
+
+def padded_vocabulary(vocab: int, multiple: int) -> int:
+    """Embedding rows for `vocab` tokens: rounded up to a multiple."""
+    return -(-vocab // multiple) * multiple
+
+
 def training_flops_per_token(parameters: int, n_layer: int, n_embd: int, sequence_length: int) -> int:
     """FLOPs of one training step per token: 6·N for the matrices and 12·L·h·s for attention.
 
     The form of Chowdhery et al. 2022 (PaLM, appendix B) and of llm-foundry's benchmark table,
-    which count neither the causal half nor recomputation; MFU figures quoted in this package
-    use it.
+    which count neither the causal half nor recomputation, but every parameter (an untied input
+    embedding too, 2 % of Llama-2 7B); MFU figures quoted in this package use it for GPT-2 and Llama
+    alike. `n_embd` is heads times head size; sharing keys and values saves no attention FLOPs.
     """
     return 6 * parameters + 12 * n_layer * n_embd * sequence_length
+
+
+# Words of torch's device name -> dense bf16 FLOP/s with fp32 accumulation, from NVIDIA's data sheets (which
+# quote H100, H200, L4, L40S and B200 with 2:4 sparsity: halved here). The first line whose words all occur counts.
+_BF16_PEAKS = (
+    ("B200", 2250e12),  # Blackwell architecture brief 2024: 4.5 PFLOP/s sparse
+    ("H200 NVL", 835e12),  # H200 data sheet: 1,671 sparse
+    ("H200", 989e12),  # H200 data sheet: 1,979 sparse
+    ("GH200", 989e12),  # GH200 data sheet: 1,979 sparse
+    ("H100 NVL", 835e12),  # H100 data sheet: 1,671 sparse
+    ("H100 PCIE", 756e12),  # H100 data sheet: 1,513 sparse
+    ("H100", 989e12),  # H100 data sheet, SXM: 1,979 sparse
+    ("H800", 989e12),
+    ("A100", 312e12),  # A100 data sheet, SXM and PCIe
+    ("A800", 312e12),
+    ("A30", 165e12),  # A30 data sheet
+    ("A10", 125e12),  # A10 data sheet
+    ("L40S", 362e12),  # L40S data sheet: 733 sparse
+    ("L4", 121e12),  # L4 data sheet: 242 sparse
+)
+
+
+def bf16_peak(device_name: str) -> float | None:
+    """Dense bf16 FLOP/s of a GPU by torch's name for it ("NVIDIA A100-SXM4-40GB"); None when unknown."""
+    words = set(re.split(r"[^A-Z0-9]+", device_name.upper()))
+    return next((peak for name, peak in _BF16_PEAKS if words.issuperset(name.split())), None)
+
+
+def model_flops_utilization(tokens_per_second: float, flops_per_token: float, peak: float) -> float:
+    """Share of `peak` FLOP/s that training at `tokens_per_second` on one device, or on all, amounts to."""
+    return tokens_per_second * flops_per_token / peak
 
 
 def in_words(tokens: int) -> str:

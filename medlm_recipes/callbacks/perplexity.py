@@ -2,17 +2,17 @@
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
 from medlm_recipes.callbacks.metrics import FILE_NAME, drop_rows_after, read_rows
 from medlm_recipes.parallel.gradients import AverageAndClipGradients
-from medlm_recipes.token_math import in_words
+from medlm_recipes.token_math import bf16_peak, in_words, model_flops_utilization
 
 
 class PerplexityTracker(Callback):
@@ -30,16 +30,18 @@ class PerplexityTracker(Callback):
         log_interval: int,
         bytes_per_token: dict[str, float],
         gradients: AverageAndClipGradients,
+        flops_per_token: int | None = None,
     ) -> None:
         self.path = run / FILE_NAME
         self.end = end
         self.log_interval = log_interval
         self.bytes_per_token = bytes_per_token
         self.gradients = gradients
+        self.flops_per_token = flops_per_token
         self._clock = (0.0, 0)
 
     def fit_start(self, state: State, logger: Logger) -> None:
-        self._clock = (time.monotonic(), int(state.timestamp.token))
+        self._clock = _clock(state)
         if dist.get_global_rank() == 0:
             drop_rows_after(self.path, int(state.timestamp.token))
 
@@ -91,10 +93,24 @@ class PerplexityTracker(Callback):
         )
 
     def _rate(self, state: State) -> str:
-        start, tokens = self._clock
-        now = int(state.timestamp.token)
-        rate = (now - tokens) / max(time.monotonic() - start, 1e-9)
-        return f"{rate:,.0f} tokens/s, {(self.end - now) / max(rate, 1e-9):,.0f} s left"
+        """Since the last row, validation and checkpoints left out."""
+        before, self._clock = self._clock, _clock(state)
+        seconds, tokens = (now - then for now, then in zip(self._clock, before, strict=True))
+        rate = tokens / max(seconds, 1e-9)
+        left = (self.end - self._clock[1]) / max(rate, 1e-9)
+        return f"{rate:,.0f} tokens/s{self._utilization(rate)}, {left:,.0f} s left"
+
+    def _utilization(self, rate: float) -> str:
+        peak = bf16_peak(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+        if peak is None or self.flops_per_token is None:
+            return ""
+        used = model_flops_utilization(rate, self.flops_per_token, peak * dist.get_world_size())
+        return f", MFU {used:.1%}"
+
+
+def _clock(state: State) -> tuple[float, int]:
+    """Seconds of training, as Composer counts them, and tokens."""
+    return state.timestamp.total_wct.total_seconds(), int(state.timestamp.token)
 
 
 def perplexity(loss: float) -> float:

@@ -4,26 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medlm_recipes.config.fields import at_least, each, key, one_of, positive, section, tokens, within
+from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import parse_tokens
-
-
-@dataclass
-class ModelKeys:
-    name: str = key("architecture; gpt2: GPT-2 with tied embeddings and learned positions", check=one_of("gpt2"))
-    n_layer: int = key("transformer blocks", check=at_least(1))
-    n_head: int = key("attention heads", check=at_least(1))
-    n_embd: int = key("hidden width", check=at_least(1))
-    dropout: float = key("of embeddings, attention and residuals", 0.0, check=within(0, 0.9))
-    attention: str = key(
-        "auto: flash-attn when it is installed and a GPU is there, otherwise SDPA",
-        "auto",
-        check=one_of("auto", "sdpa", "flash_attention_2", "eager"),
-    )
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        if self.n_embd % self.n_head:
-            yield "n_embd", f"{self.n_embd} is not a multiple of n_head {self.n_head}"
 
 
 @dataclass

@@ -12,10 +12,10 @@ from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import DataError
 from medlm_recipes.evaluation.evaluate import RESULTS, evaluation_manifest
 from medlm_recipes.manifest import hash_json
+from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.findings import Findings, Point, Score, Validation, find
 from medlm_recipes.sweep.plan import SweepPlan
 from medlm_recipes.sweep.summary import summarize
-from medlm_recipes.token_math import gpt2_parameters
 from medlm_recipes.training.train import computed
 
 METRIC = "acc"
@@ -61,7 +61,7 @@ def collect(plan: SweepPlan) -> Sweep:
 def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
     """What made the numbers, for people, in order."""
     training, facts, keys = plan.training, plan.training.shards.facts, plan.train.model
-    parameters = gpt2_parameters(keys.n_layer, keys.n_embd, training.vocab_size, training.sequence_length)
+    shape = shape_of(keys, training.vocab_size, training.sequence_length)
     results = read_results(evaluation) or {"task": "none", "benchmark": "none", "n": 0, "hashes": {}}
     hashes = {
         "shards": hash_json(training.shards.__dict__),
@@ -69,8 +69,8 @@ def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
         **{name: results["hashes"].get(name, "none") for name in ("benchmark", "task")},
     }
     return {
-        "model": f"{keys.name}, {parameters:,} parameters: {keys.n_layer} blocks, {keys.n_head} heads, "
-        f"{keys.n_embd} wide; vocabulary {training.vocab_size:,}, sequences of {training.sequence_length} tokens",
+        "model": f"{shape.words if shape else keys.pretrained}; vocabulary {training.vocab_size:,}, "
+        f"sequences of {training.sequence_length} tokens",
         "batch": f"{plan.train.global_batch} sequences = {training.step_tokens:,} tokens a step",
         "optimizer": _keys(resolved(plan.train.optimizer)),
         "schedule": f"{_keys(resolved(plan.train.scheduler))}; to {training.end:,} tokens; seed {plan.train.seed}",

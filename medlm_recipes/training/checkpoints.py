@@ -1,5 +1,6 @@
 """Reading a checkpoint's weights without a process group or a GPU."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from torch.distributed.checkpoint.default_planner import _EmptyStateDictLoadPlan
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
 
-from medlm_recipes.config.train import ModelKeys
-from medlm_recipes.models.causal_lm import build_model
+from medlm_recipes.config.model import ModelKeys
+from medlm_recipes.models.building import rebuild_model
+from medlm_recipes.training.model import ARCHITECTURE
 from medlm_recipes.training.run_folder import read_checkpoint
 
 
@@ -21,9 +23,9 @@ def load_model(checkpoint: str | Path) -> Any:
     """
     folder = Path(checkpoint)
     manifest = read_checkpoint(folder)
-    keys = ModelKeys(**manifest.config["model"])
-    facts = manifest.facts
-    model = build_model(keys, facts["vocab_size"], facts["sequence_length"], facts["end_of_text"])
+    # In fp32, which flash-attn does not take, and for machines that it is not installed on.
+    keys = replace(ModelKeys(**manifest.config["model"]), attention="sdpa")
+    model = rebuild_model(manifest.facts[ARCHITECTURE], keys)
     weights = _read_weights(folder)
     model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()}, strict=True)
     model.tie_weights()

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest
+from medlm_recipes.models.shape import Shape, shape_of
 from medlm_recipes.optim.learning_rate import final_share
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.token_math import (
-    gpt2_parameters,
     in_words,
+    padded_vocabulary,
     parse_tokens,
     steps_to,
     tokens_at_budget,
     tokens_per_step,
-    training_flops_per_token,
 )
 from medlm_recipes.training.branch import check_branch, read_trunk
 
@@ -86,8 +86,7 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
 def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
     """The derived numbers for people."""
     keys, parallel = config.model, config.parallel
-    parameters = gpt2_parameters(keys.n_layer, keys.n_embd, plan.vocab_size, plan.sequence_length)
-    flops = training_flops_per_token(parameters, keys.n_layer, keys.n_embd, plan.sequence_length)
+    shape = shape_of(keys, plan.vocab_size, plan.sequence_length)
     accumulation = config.global_batch // world_size // parallel.micro_batch
     budgets = ", ".join(
         f"{in_words(budget)} (step {steps_to(budget, plan.step_tokens):,}, "
@@ -95,18 +94,29 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         for budget in [*plan.budgets, plan.end]
     )
     lines = [
-        f"model       {keys.name}, {parameters:,} parameters, vocabulary {plan.vocab_size:,}, "
-        f"sequence {plan.sequence_length}; initial loss about {math.log(plan.vocab_size):.2f}",
+        f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "
+        f"{plan.vocab_size:,}, sequence {plan.sequence_length}; {_initial(config, plan)}",
         f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {world_size} ranks x "
         f"{parallel.micro_batch} micro-batch x {accumulation} accumulation",
         f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
-        f"{(plan.end - plan.start) * flops:.3g} FLOPs{_from(config, plan)}",
+        f"{_flops(shape, plan)}{_from(config, plan)}",
         f"schedule    {_schedule(config, plan)}",
         f"data        {plan.available:,} tokens in {', '.join(plan.sources)}: {plan.end / plan.available:.2f} passes",
         f"validation  {', '.join(plan.validation_sources) or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
     ]
     return "\n".join(lines)
+
+
+def _initial(config: TrainConfig, plan: TrainPlan) -> str:
+    if config.model.pretrained:
+        return f"weights of {config.model.pretrained}"
+    rows = padded_vocabulary(plan.vocab_size, config.model.pad_vocab_to_multiple_of)
+    return f"initial loss about {math.log(rows):.2f}"
+
+
+def _flops(shape: Shape | None, plan: TrainPlan) -> str:
+    return f"{(plan.end - plan.start) * shape.flops_per_token:.3g} FLOPs" if shape else "FLOPs are told at the start"
 
 
 def _from(config: TrainConfig, plan: TrainPlan) -> str:

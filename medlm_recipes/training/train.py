@@ -65,11 +65,10 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
             print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
         return
     trunk = None if start else decide_together(lambda: first_start(config, plan.trunk))
-    # Every rank draws the same initial weights: FSDP2 does not broadcast them.
     reproducibility.seed_all(config.seed)
     load = start or trunk
     trainer = Trainer(
-        **_components(config, plan, manifest),
+        **_components(config, plan, manifest, load),
         **_settings(config, plan, device),
         load_path=load and load_path(load),
         load_ignore_keys=IGNORED_AT_START if trunk else None,
@@ -95,27 +94,27 @@ def _silence_known_warnings() -> None:
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # by LearningRateOfStep, rightly
 
 
-def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dict[str, Any]:
+def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: Path | None) -> dict[str, Any]:
     """Model, data, optimizer, schedule and callbacks, built from the recipe."""
     from composer.core import Evaluator
 
     from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
+    from medlm_recipes.callbacks.initial_loss import InitialLossCheck
     from medlm_recipes.callbacks.learning_rate import LearningRateOfStep
     from medlm_recipes.callbacks.perplexity import PerplexityTracker
     from medlm_recipes.callbacks.seeds import SeedsOfStep
-    from medlm_recipes.models.causal_lm import build_model, wrap_for_training
     from medlm_recipes.optim.adamw import build_optimizer
     from medlm_recipes.optim.schedule import build_schedule
     from medlm_recipes.parallel.gradients import AverageAndClipGradients
     from medlm_recipes.shards.streaming import train_loader, validation_loader
+    from medlm_recipes.training.model import model_of_run
 
     def at_tokens(every: str | None) -> AtTokens:
         return AtTokens(plan.budgets, parse_tokens(every) if every else None, plan.step_tokens, plan.end)
 
     facts = plan.shards.facts
     run = Path(config.run)
-    bare = build_model(config.model, plan.vocab_size, plan.sequence_length, facts["end_of_text"])
-    model = wrap_for_training(bare, config.model)
+    model = model_of_run(config, plan, manifest, load)
     gradients = AverageAndClipGradients(config.optimizer.max_grad_norm)
     validation = facts["splits"]["validation"]
     bytes_per_token = {
@@ -138,7 +137,15 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> dic
         "callbacks": [
             LearningRateOfStep(),
             SeedsOfStep(config.seed),
-            PerplexityTracker(run, plan.end, config.log_interval, bytes_per_token, gradients),
+            *([] if load or config.model.pretrained else [InitialLossCheck(model.config.vocab_size)]),
+            PerplexityTracker(
+                run,
+                plan.end,
+                config.log_interval,
+                bytes_per_token,
+                gradients,
+                model.flops_per_token(plan.sequence_length),
+            ),
             BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest, config.parallel.fsdp),
         ],
     }

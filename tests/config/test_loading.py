@@ -109,5 +109,5 @@ def test_a_missing_file_and_a_bad_override_are_one_message(good: Path, tmp_path:
 def test_help_lists_every_key_with_type_default_and_meaning() -> None:
     text = help_text(TrainConfig, "about")
     assert "optimizer.max_grad_norm  (a number or null, default 1.0)" in text
-    assert "model.n_layer  (an integer, required)" in text
+    assert "model.name  (a text, required)" in text and "model.n_layer  (an integer or null, default null)" in text
     assert "budgets  (a list of texts, default [])" in text
