@@ -27,3 +27,11 @@ def trained(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
     done(composer(2, "train", *train_arguments(line, run)))
     return run
+
+
+@pytest.fixture(scope="session")
+def one_rank(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run on one rank, the bare model with its own loss: what every way of laying it over ranks must equal."""
+    run = tmp_path_factory.mktemp("one_rank") / "run"
+    done(composer(1, "train", *train_arguments(line, run, "parallel.fsdp=false", "model.loss=plain")))
+    return run

@@ -50,6 +50,11 @@ def composer(ranks: int, verb: str, *arguments: str | Path, timeout: float = 500
     return _run(composer_command(ranks, verb, *arguments), timeout)
 
 
+def composer_script(ranks: int, script: str, *arguments: str, timeout: float = 500) -> subprocess.CompletedProcess[str]:
+    """As `composer`, of a script of the tests."""
+    return _run([sys.executable, "-m", "composer.cli", "-n", str(ranks), script, *arguments], timeout)
+
+
 def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     """A launch in a session of its own, so that a test can kill all of it at once."""
     with open(log, "wb") as stream:

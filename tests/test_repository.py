@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from launch import ROOT, recipe
 
+from medlm_recipes.config.cluster import ClusterConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.export import ExportConfig
@@ -18,6 +19,7 @@ from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.tokenizer import TokenizerConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.config.world import WorldConfig
+from medlm_recipes.training.plan import check_ranks
 
 # folder or quickstart file -> schema, and what its recipes ask the command line for
 SCHEMAS = {
@@ -30,7 +32,10 @@ SCHEMAS = {
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
 }
-RECIPES = [path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch")]
+RECIPES = [
+    path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch", "cluster")
+]
+PROFILES = sorted(path.stem for path in (ROOT / "yamls" / "cluster").glob("*.yaml"))
 VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 
 # A module may import from its own layer's package and from any layer before it.
@@ -56,6 +61,24 @@ def test_every_shipped_recipe_loads_through_its_schema(path: Path) -> None:
     config = load_config(schema, path, overrides)
     if isinstance(config, TrainConfig):
         builds_on_the_meta_device(config)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if schema_of(path)[0] is TrainConfig], ids=lambda path: path.stem
+)
+def test_every_train_recipe_loads_with_every_cluster_profile(path: Path, profile: str) -> None:
+    config = load_config(TrainConfig, path, [*schema_of(path)[1], f"cluster={profile}"])
+    assert config.hardware.cluster == profile and config.hardware.ranks
+    assert config.parallel.precision == ("fp32" if profile == "cpu" else "amp_bf16")
+    if path.parent.name == "train":
+        check_ranks(config, config.hardware.ranks)
+
+
+def test_cluster_profiles_name_recipes_that_are_there() -> None:
+    for profile in PROFILES:
+        recipes = load_config(ClusterConfig, ROOT / "yamls" / "cluster" / f"{profile}.yaml").recipes
+        assert not recipes.keys() - {path.stem for path in (ROOT / "yamls" / "train").glob("*.yaml")}, profile
 
 
 def builds_on_the_meta_device(config: TrainConfig) -> None:

@@ -11,7 +11,7 @@ from composer.loggers import Logger
 from composer.utils import dist
 
 from medlm_recipes.callbacks.metrics import FILE_NAME, drop_rows_after, read_rows
-from medlm_recipes.parallel.gradients import AverageAndClipGradients
+from medlm_recipes.parallel.gradients import ClipGradients
 from medlm_recipes.token_math import bf16_peak, in_words, model_flops_utilization
 
 
@@ -29,7 +29,7 @@ class PerplexityTracker(Callback):
         end: int,
         log_interval: int,
         bytes_per_token: dict[str, float],
-        gradients: AverageAndClipGradients,
+        gradients: ClipGradients,
         flops_per_token: int | None = None,
     ) -> None:
         self.path = run / FILE_NAME

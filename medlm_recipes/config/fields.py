@@ -14,10 +14,10 @@ Check = Callable[[Any], object]
 
 
 def key(meaning: str, default: Any = REQUIRED, *, check: Check | None = None) -> Any:
-    """A key of a recipe. Lists are given as a default tuple-like list and copied per instance."""
+    """A key of a recipe. A default list or dict is copied per instance."""
     metadata = {"meaning": meaning, "check": check}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 

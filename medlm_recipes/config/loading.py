@@ -2,7 +2,8 @@
 
 A schema is a dataclass of `fields.key` and `fields.section`. A schema may define
 `problems(self) -> Iterable[tuple[str, str]]` for combinations that no single key can judge: pairs
-of a key (relative to that schema) and what is wrong.
+of a key (relative to that schema) and what is wrong. A schema of a recipe may define
+`layer(path, given) -> dict` for keys that are laid over the file's, below the overrides.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,24 +27,32 @@ def load_config(schema: type[C], path: str | Path, overrides: Sequence[str] = ()
     Raises ConfigError that lists every unknown key, wrong type, missing value and impossible
     combination, each with its key, its value and the nearest valid key.
     """
-    given = _read_yaml(path)
-    for override in overrides:
-        given = cast(DictConfig, OmegaConf.merge(given, _read_override(override)))
-    try:
-        values = OmegaConf.to_container(given, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{path}: {_first_line(error)}") from None
-    assert isinstance(values, dict)
+    layers = [_read_yaml(path), *map(_read_override, overrides)]
+    values = _merged(path, layers)
+    layer = cast(Any, schema).layer(Path(path), values) if hasattr(schema, "layer") else {}
+    if layer:
+        layers.insert(1, OmegaConf.create(layer))
+        values = _merged(path, layers)
     config = OmegaConf.structured(schema)
     problems = list(_fill(config, schema, values, ""))
     problems += _missing(config, schema, "", {name for name, _ in problems})
     problems += _combinations(config, schema, "", [name for name, _ in problems])
     if problems:
         plural = "problem" if len(problems) == 1 else "problems"
-        where = f"{path}" + (" with its overrides" if overrides else "")
+        laid = [name for name, given in (("its cluster profile", layer), ("overrides", overrides)) if given]
+        where = " with ".join([str(path), " and ".join(laid)] if laid else [str(path)])
         lines = [f"{where}: {len(problems)} {plural}", *(f"  {name}: {what}" for name, what in problems)]
         raise ConfigError("\n".join(lines))
     return cast(C, OmegaConf.to_object(config))
+
+
+def _merged(path: str | Path, layers: list[DictConfig]) -> dict[Any, Any]:
+    try:
+        values = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {_first_line(error)}") from None
+    assert isinstance(values, dict)
+    return values
 
 
 def resolved(config: Any) -> dict[str, Any]:
@@ -144,6 +153,8 @@ def _combinations(config: DictConfig, schema: type, prefix: str, bad: list[str])
 
 def type_name(hint: Any) -> str:
     """A type as a user reads it in `--help` and in messages."""
+    if get_origin(hint) is dict:
+        return "a group of keys"
     if get_origin(hint) is list:
         return f"a list of {type_name(get_args(hint)[0]).removeprefix('a ').removeprefix('an ')}s"
     options = [option for option in get_args(hint) if option is not type(None)]

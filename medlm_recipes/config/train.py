@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from medlm_recipes.config.fields import at_least, each, key, one_of, positive, section, tokens, within
+from medlm_recipes.config.cluster import HardwareKeys, profile_layer
+from medlm_recipes.config.fields import at_least, each, key, positive, section, tokens, within
+from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.model import ModelKeys
+from medlm_recipes.config.parallel import ParallelKeys
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import parse_tokens
 
@@ -43,16 +48,6 @@ class OptimizerKeys:
 
 
 @dataclass
-class ParallelKeys:
-    fsdp: bool = key("shard parameters, gradients and optimizer over the ranks (FSDP2, a unit a block)", True)
-    micro_batch: int = key("sequences a rank takes through the model at once", check=at_least(1))
-    activation_checkpointing: bool = key("recompute the blocks' activations in the backward pass", False)
-    precision: str = key(
-        "auto: bf16 on a GPU, fp32 on CPU; amp_bf16; fp32", "auto", check=one_of("auto", "amp_bf16", "fp32")
-    )
-
-
-@dataclass
 class DataKeys:
     shuffle_seed: int = key("seed of the order of samples", 17)
     num_canonical_nodes: int = key(
@@ -65,7 +60,8 @@ class DataKeys:
 @dataclass
 class TrainConfig:
     run: str = key(
-        "folder to write: config.yaml, tokenizer/, checkpoints/, metrics.jsonl, perplexity.png, manifest.json"
+        "folder to write: config.yaml, tokenizer/, checkpoints/, metrics.jsonl, events.jsonl, perplexity.png, "
+        "manifest.json"
     )
     shards: str = key("folder written by convert_text_to_mds")
     tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")
@@ -75,20 +71,34 @@ class TrainConfig:
         "may differ from that run",
         None,
     )
+    cluster: str | None = key(
+        "profile of the hardware, a file of yamls/cluster by its name or a path; its parallel keys go over the "
+        "recipe's, command-line overrides over both",
+        None,
+    )
     model: ModelKeys = section(ModelKeys, "what is trained")
     optimizer: OptimizerKeys = section(OptimizerKeys, "how weights are updated")
     scheduler: SchedulerKeys = section(SchedulerKeys, "learning rate against tokens")
     parallel: ParallelKeys = section(ParallelKeys, "how the work is laid over ranks")
+    hardware: HardwareKeys = section(HardwareKeys, "what the run is planned for; filled in by cluster")
     data: DataKeys = section(DataKeys, "how shards are read")
+    guard: GuardKeys = section(GuardKeys, "what is done when training diverges")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
     max_duration: str = key("token budget of the run", check=tokens)
     budgets: list[str] = key(
         "token budgets to validate and checkpoint at; the end of the run is always one", [], check=each(tokens)
     )
     checkpoint_interval: str | None = key("also checkpoint every so many tokens", None, check=tokens)
+    keep_checkpoints: int | None = key(
+        "how many of the checkpoints that are no budget's stay, the newest; null: all", None, check=at_least(1)
+    )
     validation_interval: str | None = key("also validate every so many tokens", None, check=tokens)
     log_interval: int = key("steps between rows of training loss in metrics.jsonl", 10, check=at_least(1))
     seed: int = key("seed of the initial weights and of dropout", 17)
+
+    @staticmethod
+    def layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
+        return profile_layer(recipe, given)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         end = parse_tokens(self.max_duration)
@@ -97,6 +107,8 @@ class TrainConfig:
                 yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
         for name, what in self.scheduler.problems_in_run(self.optimizer.lr, self.max_duration):
             yield f"scheduler.{name}", what
+        for name, what in self.parallel.problems_with_model(self.model):
+            yield f"parallel.{name}", what
         if self.global_batch % self.parallel.micro_batch:
             yield (
                 "parallel.micro_batch",

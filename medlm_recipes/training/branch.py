@@ -6,8 +6,10 @@ what is computed must be the trunk's, so that the branch's first step is the tru
 
 import math
 from pathlib import Path
+from typing import Any
 
 from medlm_recipes.config.loading import resolved
+from medlm_recipes.config.parallel import LAYOUT
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
@@ -23,8 +25,8 @@ START_FROM = "start_from"
 IGNORED_AT_START = ["state/schedulers"]
 
 _FREE_IN_A_BRANCH = (
-    "run", "shards", "tokenizer", "start_from", "scheduler", "max_duration", "budgets", "checkpoint_interval",
-    "validation_interval", "log_interval", "keep_checkpoints", "guard",
+    "run", "shards", "tokenizer", "start_from", "cluster", "hardware", "scheduler", "max_duration", "budgets",
+    "checkpoint_interval", "validation_interval", "log_interval", "keep_checkpoints", "guard",
 )  # fmt: skip  # shards and tokenizer are folders here; what is in them is compared by hash
 
 
@@ -43,10 +45,8 @@ def check_branch(config: TrainConfig, shards: Manifest, trunk: Manifest) -> None
     """Raises ConfigError, naming both values, where the run cannot go on from the trunk's checkpoint."""
     data = {name: shards.facts[name] for name in ("tokenizer_sha256", "sequence_length")}
     different = differences(
-        decisive(trunk.config, leave_out=_FREE_IN_A_BRANCH)
-        | {"shards": trunk.inputs["shards"]}
-        | {name: trunk.facts[name] for name in data},
-        decisive(resolved(config), leave_out=_FREE_IN_A_BRANCH) | {"shards": hash_json(shards.__dict__)} | data,
+        _computed(trunk.config) | {"shards": trunk.inputs["shards"]} | {name: trunk.facts[name] for name in data},
+        _computed(resolved(config)) | {"shards": hash_json(shards.__dict__)} | data,
     )
     if different:
         raise ConfigError(
@@ -62,6 +62,11 @@ def check_branch(config: TrainConfig, shards: Manifest, trunk: Manifest) -> None
             f"budgets: {', '.join(passed)} not beyond start_from, which stands at {start}tok; leave them out"
         )
     _check_rates_meet(config, trunk)
+
+
+def _computed(config: dict[str, Any]) -> dict[str, Any]:
+    kept = decisive(config, leave_out=_FREE_IN_A_BRANCH)
+    return kept | {"parallel": decisive(config["parallel"], leave_out=LAYOUT)}
 
 
 def _check_rates_meet(config: TrainConfig, trunk: Manifest) -> None:

@@ -20,11 +20,11 @@ ARCHITECTURE = "architecture"
 def model_of_run(config: TrainConfig, plan: TrainPlan, manifest: Manifest, checkpoint: Path | None) -> TrainedCausalLM:
     """The model to train; weights are still to be loaded when the run goes on from a `checkpoint`.
 
-    Adds the architecture to the run's manifest. Under FSDP only rank 0 holds weights: Composer spreads
-    them from there, so that a host needs no copy of a 70B model a rank. Raises ConfigError when
-    `model.pretrained` does not fit the recipe.
+    Adds the architecture to the run's manifest. Under FSDP2 only rank 0 holds weights: Composer spreads
+    them from there, so that a host needs no copy of a 70B model a rank (which tensor parallelism does).
+    Raises ConfigError when `model.pretrained` does not fit the recipe.
     """
-    weightless = config.parallel.fsdp and dist.get_global_rank() > 0
+    weightless = config.parallel.spreads_weights and dist.get_global_rank() > 0
     end_of_text = plan.shards.facts["end_of_text"]
     with torch.device("meta" if weightless else "cpu"):
         if checkpoint:

@@ -19,6 +19,8 @@ from medlm_recipes.token_math import (
 )
 from medlm_recipes.training.branch import check_branch, read_trunk
 
+_MOST_COUNTED = 1 << 24  # integers that fp32 holds: Composer sums the samples of shared batches in it
+
 
 @dataclass
 class TrainPlan:
@@ -54,14 +56,13 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     """
     shards = read_shards(config.shards, config.tokenizer)
     splits = shards.facts["splits"]
-    share, rest = divmod(config.global_batch, world_size)
-    if rest or share % config.parallel.micro_batch:
-        raise ConfigError(
-            f"global_batch: {config.global_batch} sequences over {world_size} ranks is "
-            f"{config.global_batch / world_size:g} a rank, which is not a multiple of "
-            f"parallel.micro_batch {config.parallel.micro_batch}; change one of them"
-        )
+    check_ranks(config, world_size)
     step_tokens = tokens_per_step(config.global_batch, shards.facts["sequence_length"])
+    if config.parallel.tensor_parallel > 1 and step_tokens > _MOST_COUNTED:
+        raise ConfigError(
+            f"global_batch: a step of {step_tokens:,} tokens is more than the {_MOST_COUNTED:,} that Composer counts "
+            "exactly under parallel.tensor_parallel; lower global_batch or set parallel.tensor_parallel=1"
+        )
     plan = TrainPlan(
         shards=shards,
         sources=sorted(splits["train"]),
@@ -83,20 +84,41 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     return plan
 
 
+def check_ranks(config: TrainConfig, world_size: int) -> None:
+    """Raise ConfigError when the recipe cannot be laid over so many ranks."""
+    keys = config.parallel
+    for name in ("replicas", "tensor_parallel"):
+        if world_size % getattr(keys, name):
+            raise ConfigError(
+                f"parallel.{name}: {getattr(keys, name)} does not divide the {world_size} ranks of this launch; change "
+                f"it (parallel.{name}=1) or launch on another number of ranks"
+            )
+    data_ranks = keys.data_ranks(world_size)
+    share, rest = divmod(config.global_batch, data_ranks)
+    if rest or share % keys.micro_batch:
+        raise ConfigError(
+            f"global_batch: {config.global_batch} sequences over {data_ranks} ranks is "
+            f"{config.global_batch / data_ranks:g} a rank, which is not a multiple of "
+            f"parallel.micro_batch {keys.micro_batch}; change one of them"
+        )
+
+
 def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
     """The derived numbers for people."""
     keys, parallel = config.model, config.parallel
     shape = shape_of(keys, plan.vocab_size, plan.sequence_length)
-    accumulation = config.global_batch // world_size // parallel.micro_batch
+    data_ranks = parallel.data_ranks(world_size)
+    accumulation = config.global_batch // data_ranks // parallel.micro_batch
     budgets = ", ".join(
         f"{in_words(budget)} (step {steps_to(budget, plan.step_tokens):,}, "
         f"tok{tokens_at_budget(budget, plan.step_tokens)})"
         for budget in [*plan.budgets, plan.end]
     )
     lines = [
+        *_hardware(config, world_size),
         f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "
         f"{plan.vocab_size:,}, sequence {plan.sequence_length}; {_initial(config, plan)}",
-        f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {world_size} ranks x "
+        f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {data_ranks} ranks x "
         f"{parallel.micro_batch} micro-batch x {accumulation} accumulation",
         f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
         f"{_flops(shape, plan)}{_from(config, plan)}",
@@ -106,6 +128,16 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"budgets     {budgets}",
     ]
     return "\n".join(lines)
+
+
+def _hardware(config: TrainConfig, world_size: int) -> list[str]:
+    keys = config.hardware
+    if keys.ranks is None:
+        return []
+    line = (
+        f"cluster     {keys.cluster}: {keys.nodes} hosts x {keys.devices_per_node} {keys.device} = {keys.ranks} ranks"
+    )
+    return [line if keys.ranks == world_size else f"{line}; notice: this launch has {world_size}"]
 
 
 def _initial(config: TrainConfig, plan: TrainPlan) -> str:

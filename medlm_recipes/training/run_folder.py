@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medlm_recipes.errors import DataError
-from medlm_recipes.manifest import Manifest, differences, file_sizes, read_manifest
+from medlm_recipes.manifest import Manifest, differences, file_sizes, hash_file, read_manifest
 from medlm_recipes.tokenization.loading import tokenizer_hash
 
 CHECKPOINTS = "checkpoints"
@@ -27,36 +27,42 @@ def read_checkpoint(folder: str | Path) -> Manifest:
     """
     folder = Path(folder)
     manifest = read_manifest(folder, "train")
-    damaged = differences(manifest.facts["files"], file_sizes(folder))
+    sizes = {name: file["bytes"] for name, file in manifest.facts["files"].items()}
+    damaged = differences(sizes, file_sizes(folder))
     if damaged:
         raise DataError(f"{folder}: damaged (bytes of {'; '.join(damaged[:3])}); use another checkpoint of the run")
     return manifest
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The whole checkpoint of `run` with the most tokens; None when there never was one.
+def damaged_files(folder: Path, share: int = 0, shares: int = 1) -> list[str]:
+    """Files of a checkpoint that are not what was saved, by their sha256; of every `shares`-th file from `share`."""
+    files = sorted(read_checkpoint(folder).facts["files"].items())
+    return [name for name, file in files[share::shares] if hash_file(folder / name) != file["sha256"]]
+
+
+def whole_checkpoints(run: Path) -> list[Path]:
+    """Checkpoints of `run` that are whole by their files' sizes, those with the most tokens first.
 
     Damaged ones are passed over with a notice. Raises DataError when there are checkpoints but none
     is whole: a run never starts over in silence.
     """
-    folders = sorted((run / CHECKPOINTS).glob("tok*"), key=lambda folder: int(folder.name[3:]), reverse=True)
-    interrupted = 0
+    folders = sorted((run / CHECKPOINTS).glob("tok*[0-9]"), key=lambda folder: int(folder.name[3:]), reverse=True)
+    whole = []
     for folder in folders:
-        if not (folder / "manifest.json").is_file():
-            print(f"notice: {folder} was interrupted while it was saved; passed over", flush=True)
-            interrupted += 1
-            continue
         try:
             read_checkpoint(folder)
+            whole.append(folder)
         except DataError as error:
             print(f"notice: {error}; passed over", flush=True)
-            continue
-        return folder
-    if len(folders) > interrupted:
-        raise DataError(
-            f"{run / CHECKPOINTS}: every checkpoint is damaged; remove {run} to start over, or choose another run"
-        )
-    return None
+    if folders and not whole:
+        raise all_damaged(run)
+    return whole
+
+
+def all_damaged(run: Path) -> DataError:
+    return DataError(
+        f"{run / CHECKPOINTS}: every checkpoint is damaged; remove {run} to start over, or choose another run"
+    )
 
 
 def tokenizer_of(checkpoint: str | Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.loading import load_config, resolved, to_yaml
+from medlm_recipes.config.parallel import LAYOUT
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
@@ -20,13 +21,13 @@ from medlm_recipes.training.run_folder import (
     TOKENIZER,
     checkpoint_folder,
     load_path,
-    newest_checkpoint,
     read_checkpoint,
+    whole_checkpoints,
 )
 from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
-# Keys that may differ when a run is taken up again: where things stand, not what is computed.
-_FREE_ON_RESUME = ("run", "shards", "tokenizer")
+# Keys that may differ when a run is taken up again: where things stand and what is kept, not what is computed.
+_FREE_ON_RESUME = ("run", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard")
 
 
 def train(config: TrainConfig, dry_run: bool) -> None:
@@ -35,7 +36,8 @@ def train(config: TrainConfig, dry_run: bool) -> None:
     Every rank of the `composer` launcher calls this. Raises ConfigError or DataError, on all ranks
     alike, for what the user can mend. A dry run writes nothing but the plot whose path it prints.
     """
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    planned = config.hardware.ranks if dry_run else None
+    world_size = int(os.environ.get("WORLD_SIZE") or planned or 1)
     plan = plan_training(config, world_size)
     if os.environ.get("RANK", "0") == "0":
         print(describe(config, plan, world_size), flush=True)
@@ -47,42 +49,73 @@ def train(config: TrainConfig, dry_run: bool) -> None:
 
 def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     import torch
-    from composer import Trainer
-    from composer.utils import dist, get_device, reproducibility
+    from composer.utils import dist, get_device
 
     from medlm_recipes.parallel.agreement import decide_together
+    from medlm_recipes.parallel.fsdp import check_device
     from medlm_recipes.shards.streaming import remove_stale_shared_memory
+    from medlm_recipes.training.resume import choose_start
+    from medlm_recipes.training.rollback import go_back
 
     run = Path(config.run)
     device = get_device("gpu" if torch.cuda.is_available() else "cpu")
     dist.initialize_dist(device)
+    check_device(config.parallel, device)
     _silence_known_warnings()
     remove_stale_shared_memory()
     manifest = run_manifest(config, plan)
-    start = decide_together(lambda: _open_run(run, config, plan, manifest))
+    decide_together(lambda: _open_run(run, config, plan, manifest))
+    start = choose_start(run)
     if start and int(start.name[3:]) >= plan.end:
         if dist.get_global_rank() == 0:
             print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
         return
+    while (needed := _train_from(start, config, plan, manifest, device)) is not None:
+        start = go_back(run, config, plan, needed)
+
+
+def _train_from(start: Path | None, config: TrainConfig, plan: TrainPlan, manifest: Manifest, device: Any) -> Any:
+    """Train from `start`, or the beginning, to the end; or the guard's RollbackNeeded, when it asks for one."""
+    from composer import Trainer
+    from composer.utils import dist, reproducibility
+
+    from medlm_recipes.callbacks.divergence import RollbackNeeded
+    from medlm_recipes.callbacks.preemption import EXIT_CODE, SaveOnSigterm
+    from medlm_recipes.parallel.agreement import decide_together
+    from medlm_recipes.training.rollback import all_rollbacks, to_json
+
+    run = Path(config.run)
     trunk = None if start else decide_together(lambda: first_start(config, plan.trunk))
+    rollbacks = decide_together(lambda: all_rollbacks(run, plan))
+    if rollbacks:
+        manifest.facts["rollbacks"] = to_json(rollbacks)
     reproducibility.seed_all(config.seed)
     load = start or trunk
     trainer = Trainer(
-        **_components(config, plan, manifest, load),
+        **_components(config, plan, manifest, load, rollbacks),
         **_settings(config, plan, device),
         load_path=load and load_path(load),
         load_ignore_keys=IGNORED_AT_START if trunk else None,
     )
     if load and dist.get_global_rank() == 0:
         print(f"{'resuming' if start else 'starting'} from {load}", flush=True)
-    trainer.fit()
+    try:
+        trainer.fit()
+    except RollbackNeeded as needed:
+        trainer.close()
+        return needed.with_traceback(None)  # its frames would keep the trainer alive
     tokens = int(trainer.state.timestamp.token)
     trainer.close()
+    if any(isinstance(callback, SaveOnSigterm) and callback.stopped for callback in trainer.state.callbacks):
+        if dist.get_global_rank() == 0:
+            print(f"{run}: stopped by SIGTERM at {tokens:,} tokens and saved; start it again to go on", flush=True)
+        sys.exit(EXIT_CODE)
     if dist.get_global_rank() == 0:
         last = checkpoint_folder(run, tokens)
         manifest.facts = read_checkpoint(last).facts | {"checkpoint": str(last.relative_to(run))}
         manifest.write(run)
         print(f"{run}: done, {tokens:,} tokens; last checkpoint {last}", flush=True)
+    return None
 
 
 def _silence_known_warnings() -> None:
@@ -94,28 +127,35 @@ def _silence_known_warnings() -> None:
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # by LearningRateOfStep, rightly
 
 
-def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: Path | None) -> dict[str, Any]:
+def _components(
+    config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: Path | None, rollbacks: list[Any]
+) -> dict[str, Any]:
     """Model, data, optimizer, schedule and callbacks, built from the recipe."""
     from composer.core import Evaluator
 
     from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
+    from medlm_recipes.callbacks.divergence import DivergenceGuard
     from medlm_recipes.callbacks.initial_loss import InitialLossCheck
     from medlm_recipes.callbacks.learning_rate import LearningRateOfStep
     from medlm_recipes.callbacks.perplexity import PerplexityTracker
+    from medlm_recipes.callbacks.preemption import SaveOnSigterm
     from medlm_recipes.callbacks.seeds import SeedsOfStep
     from medlm_recipes.optim.adamw import build_optimizer
     from medlm_recipes.optim.schedule import build_schedule
-    from medlm_recipes.parallel.gradients import AverageAndClipGradients
+    from medlm_recipes.parallel.gradients import ClipGradients
+    from medlm_recipes.parallel.tensor import TensorParallel
     from medlm_recipes.shards.streaming import train_loader, validation_loader
     from medlm_recipes.training.model import model_of_run
+    from medlm_recipes.training.rollback import SlowedSchedule, of_trunk, windows_of
 
-    def at_tokens(every: str | None) -> AtTokens:
-        return AtTokens(plan.budgets, parse_tokens(every) if every else None, plan.step_tokens, plan.end)
+    def at_tokens(every: str | None, at_stop: bool = False) -> AtTokens:
+        interval = parse_tokens(every) if every else None
+        return AtTokens([*plan.budgets, plan.end], interval, plan.step_tokens, at_stop=at_stop)
 
     facts = plan.shards.facts
     run = Path(config.run)
     model = model_of_run(config, plan, manifest, load)
-    gradients = AverageAndClipGradients(config.optimizer.max_grad_norm)
+    gradients = ClipGradients(config.optimizer.max_grad_norm)
     validation = facts["splits"]["validation"]
     bytes_per_token = {
         source: validation[source]["bytes"] / validation[source]["tokens"] for source in plan.validation_sources
@@ -123,13 +163,22 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: 
     return {
         "model": model,
         "optimizers": build_optimizer(model, config.optimizer),
-        "schedulers": build_schedule(config.scheduler, config.optimizer.lr, plan.end),
-        "algorithms": [gradients],
-        "train_dataloader": train_loader(config.shards, plan.sources, config.global_batch, config.data),
+        "schedulers": SlowedSchedule(build_schedule(config.scheduler, config.optimizer.lr, plan.end), rollbacks),
+        "algorithms": [TensorParallel(), gradients],
+        "train_dataloader": train_loader(
+            config.shards,
+            plan.sources,
+            config.global_batch,
+            config.data,
+            windows_of(rollbacks),
+            config.parallel.tensor_parallel,
+        ),
         "eval_dataloader": [
             Evaluator(
                 label=source,
-                dataloader=validation_loader(config.shards, source, config.parallel.micro_batch),
+                dataloader=validation_loader(
+                    config.shards, source, config.parallel.micro_batch, config.parallel.tensor_parallel
+                ),
                 eval_interval=at_tokens(config.validation_interval),
             )
             for source in plan.validation_sources
@@ -146,7 +195,22 @@ def _components(config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: 
                 gradients,
                 model.flops_per_token(plan.sequence_length),
             ),
-            BudgetCheckpoints(run / CHECKPOINTS, at_tokens(config.checkpoint_interval), manifest, config.parallel.fsdp),
+            DivergenceGuard(
+                config.guard,
+                run,
+                gradients,
+                {source: facts["splits"]["train"][source]["samples"] for source in plan.sources},
+                plan.step_tokens,
+                len(rollbacks) - len(of_trunk(plan)),
+            ),
+            SaveOnSigterm(),
+            BudgetCheckpoints(
+                run / CHECKPOINTS,
+                at_tokens(config.checkpoint_interval, at_stop=True),
+                manifest,
+                sharded=config.parallel.fsdp,
+                keep=config.keep_checkpoints,
+            ),
         ],
     }
 
@@ -163,7 +227,7 @@ def _settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, An
         "max_duration": f"{plan.end}tok",
         "step_schedulers_every_batch": False,  # LearningRateOfStep does
         "precision": automatic if precision == "auto" else precision,
-        "parallelism_config": parallelism(config.parallel),
+        "parallelism_config": parallelism(config.parallel, device),
         "device_train_microbatch_size": config.parallel.micro_batch,
         "seed": config.seed,
         "progress_bar": sys.stderr.isatty(),
@@ -184,14 +248,16 @@ def run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
     )
 
 
-def _open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> Path | None:
-    """Make the run's folder, or check that it is this recipe's; the checkpoint to go on from, if any."""
+def _open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifest) -> None:
+    """Make the run's folder, or check that it is this recipe's and clear what a kill left half saved."""
     if (run / "config.yaml").is_file():
         before = resolved(load_config(TrainConfig, run / "config.yaml"))
-        start = newest_checkpoint(run)
-        inputs = read_checkpoint(start).inputs if start else manifest.inputs
-        check_recipe(run, before, inputs, manifest)
-        return start
+        whole = whole_checkpoints(run)
+        check_recipe(run, before, read_checkpoint(whole[0]).inputs if whole else manifest.inputs, manifest)
+        for interrupted in (run / CHECKPOINTS).glob("*.partial"):
+            print(f"notice: {interrupted} was interrupted while it was saved; removed", flush=True)
+            shutil.rmtree(interrupted)
+        return
     if run.exists() and any(run.iterdir()):
         raise ConfigError(f"{run}: not empty and not a run of this package; choose another run")
     partial = run.with_name(run.name + ".partial")
@@ -203,7 +269,6 @@ def _open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifes
         (partial / START_FROM).mkdir()
         plan.trunk.write(partial / START_FROM)
     partial.replace(run)
-    return None
 
 
 def check_recipe(run: Path, config: dict[str, Any], inputs: dict[str, str], manifest: Manifest) -> None:
@@ -218,4 +283,5 @@ def check_recipe(run: Path, config: dict[str, Any], inputs: dict[str, str], mani
 
 def computed(config: dict[str, Any]) -> dict[str, Any]:
     """The keys of a resolved train recipe that decide what is computed."""
-    return decisive(config, leave_out=_FREE_ON_RESUME)
+    kept = decisive(config, leave_out=_FREE_ON_RESUME)
+    return kept | {"parallel": decisive(config["parallel"], leave_out=LAYOUT)}

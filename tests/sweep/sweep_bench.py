@@ -13,7 +13,7 @@ from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.evaluation.evaluate import evaluation_manifest
-from medlm_recipes.manifest import Manifest, file_sizes, hash_file, hash_json, publish, write_json
+from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, write_json
 from medlm_recipes.sweep.plan import plan_sweep
 from medlm_recipes.token_math import tokens_at_budget
 from medlm_recipes.training.plan import plan_training
@@ -83,7 +83,11 @@ class Bench:
         (folder / "rank0.pt").write_bytes(b"weights")
         manifest = run_manifest(recipe, plan_training(recipe, 2))
         assert manifest.config == resolved(recipe)
-        manifest.facts |= {"tokens": tokens, "steps": tokens // STEP, "files": file_sizes(folder)}
+        manifest.facts |= {
+            "tokens": tokens,
+            "steps": tokens // STEP,
+            "files": {"rank0.pt": {"bytes": 7, "sha256": hash_file(folder / "rank0.pt")}},
+        }
         manifest.write(folder)
         return folder
 

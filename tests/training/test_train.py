@@ -15,6 +15,7 @@ from launch import train_arguments as arguments
 from medlm_recipes.callbacks.perplexity import drop_rows_after, read_rows
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import read_manifest
+from medlm_recipes.training.run_folder import damaged_files, whole_checkpoints
 
 
 def train_rows(run: Path) -> list[dict[str, float]]:
@@ -53,17 +54,18 @@ def test_the_learning_rate_follows_the_cosine(trained: Path) -> None:
     assert rates[-1] == pytest.approx(2e-4, rel=0.05) and rates[0] < rates[2] < rates[3]
 
 
-def test_fsdp2_on_trained_equals_one_rank_without_fsdp(trained: Path, line: Path, tmp_path: Path) -> None:
-    """Loss and gradient norm, clipping at work, chunked loss against plain: what is averaged wrongly, clipped by
-    nobody or gathered too late would part here.
-    """
-    one = tmp_path / "one"
-    done(composer(1, "train", *arguments(line, one, "parallel.fsdp=false", "model.loss=plain")))
-    pairs = list(zip(train_rows(one), train_rows(trained), strict=True))
+def test_fsdp2_on_trained_equals_one_rank_without_fsdp(trained: Path, one_rank: Path) -> None:
+    """Loss and gradient norm, clipping at work: gradients averaged wrongly or clipped by nobody would part here."""
+    pairs = list(zip(train_rows(one_rank), train_rows(trained), strict=True))
     assert len(pairs) == STEPS
     assert max(abs(a["loss"] - b["loss"]) for a, b in pairs[:20]) < 1e-5
     assert all(a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4) for a, b in pairs[:20])
-    assert max(row["gradient_norm"] for row in train_rows(one)) > 0.3  # so clipping was at work
+    assert max(row["gradient_norm"] for row in train_rows(one_rank)) > 0.3  # so clipping was at work
+    ours, theirs = (
+        [row["loss"] for row in read_rows(run / "metrics.jsonl") if row["split"] == "validation"]
+        for run in (trained, one_rank)
+    )
+    assert ours == pytest.approx(theirs, abs=1e-5)  # every validation sample once, on any number of ranks
 
 
 def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, tmp_path: Path) -> None:
@@ -90,23 +92,54 @@ def test_a_finished_run_is_not_trained_again_and_another_recipe_is_refused(train
     assert (trained / "metrics.jsonl").read_bytes() == before
 
 
-def test_the_newest_whole_checkpoint_is_found_and_damage_is_named(
+def test_a_checkpoint_without_its_manifest_or_a_whole_file_is_passed_over(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from medlm_recipes.training.checkpoints import newest_checkpoint
-
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     last, middle, first = (run / "checkpoints" / f"tok{steps * STEP_TOKENS}" for steps in (STEPS, 20, 10))
-    assert newest_checkpoint(run) == last
+    assert whole_checkpoints(run) == [last, middle, first]
     (last / "manifest.json").unlink()
-    assert newest_checkpoint(run) == middle and "interrupted while it was saved" in capsys.readouterr().out
+    assert whole_checkpoints(run) == [middle, first] and str(last) in capsys.readouterr().out
     with open(middle / "__1_0.distcp", "r+b") as stream:
         stream.truncate(100)
-    assert newest_checkpoint(run) == first and "__1_0.distcp" in capsys.readouterr().out
+    assert whole_checkpoints(run) == [first] and "__1_0.distcp" in capsys.readouterr().out
     (first / ".metadata").unlink()
     with pytest.raises(DataError, match="every checkpoint is damaged"):
-        newest_checkpoint(run)
+        whole_checkpoints(run)
+
+
+def test_a_flipped_byte_sends_the_run_back_to_the_checkpoint_before(trained: Path, line: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    last = run / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
+    weights = bytearray((last / "__0_0.distcp").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (last / "__0_0.distcp").write_bytes(weights)
+    (run / "checkpoints" / "tok1.partial").mkdir()
+    assert damaged_files(last) == ["__0_0.distcp"]
+    again = done(composer(2, "train", *arguments(line, run)))
+    assert "__0_0.distcp changed since it was saved; passed over" in again.stdout
+    assert f"resuming from {run / 'checkpoints' / f'tok{20 * STEP_TOKENS}'}" in again.stdout
+    assert not damaged_files(last) and not list((run / "checkpoints").glob("*.partial"))
+    assert (run / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
+
+
+def test_sigterm_saves_and_leaves_with_its_own_code(trained: Path, line: Path, tmp_path: Path) -> None:
+    run = tmp_path / "stopped"
+    command = composer_command(2, "train", *arguments(line, run))
+    launch = start(command, tmp_path / "log")
+    deadline = time.monotonic() + 120
+    while len(train_rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    launch.terminate()  # the launcher alone: it hands the signal on, as a scheduler's would be
+    assert launch.wait(30) == 75, (tmp_path / "log").read_text()
+    assert "stopped by SIGTERM" in (tmp_path / "log").read_text()
+    newest = whole_checkpoints(run)[0]
+    assert 13 * STEP_TOKENS <= int(newest.name[3:]) < STEPS * STEP_TOKENS
+    assert not (run / "manifest.json").exists()
+    assert f"resuming from {newest}" in done(composer(2, "train", *arguments(line, run))).stdout
+    assert (run / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
 
 
 def test_dry_run_prints_the_derived_numbers_and_writes_nothing(line: Path, tmp_path: Path) -> None:

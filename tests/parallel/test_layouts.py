@@ -1,0 +1,125 @@
+"""However a run is laid over ranks, its loss, gradient norm and validation are those of one rank."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, train_arguments
+
+from medlm_recipes.callbacks.metrics import read_rows
+from medlm_recipes.manifest import read_manifest
+from medlm_recipes.training.run_folder import damaged_files
+
+HSDP = ["parallel.replicas=2"]
+LLAMA = ["model.name=llama", "model.n_ffn=96", "model.n_kv_head=2"]
+TP = [*LLAMA, "parallel.tensor_parallel=2"]
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def train(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Train on `ranks` ranks; `after` copies a run as it was at `steps` steps, to go on from there."""
+
+    def run(ranks: int, *overrides: str, after: tuple[Path, int] | None = None) -> Path:
+        folder = tmp_path_factory.mktemp("layout") / "run"
+        if after:
+            shutil.copytree(after[0], folder)
+            (folder / "manifest.json").unlink()
+            for checkpoint in (folder / "checkpoints").iterdir():
+                if int(checkpoint.name[3:]) > after[1] * STEP_TOKENS:
+                    shutil.rmtree(checkpoint)
+        launch = done(composer(ranks, "train", *train_arguments(line, folder, *overrides)))
+        assert ("resuming from" in launch.stdout) == bool(after)
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hybrid(train: Train) -> Path:
+    return train(4, *HSDP)
+
+
+@pytest.fixture(scope="module")
+def divided(train: Train) -> Path:
+    return train(2, *TP)
+
+
+def rows(run: Path, split: str) -> list[dict[str, float]]:
+    return [row for row in read_rows(run / "metrics.jsonl") if row["split"] == split]
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """The first 20 steps, clipping at work, and the validations after 10 and 20 of them."""
+    for a, b in zip(rows(one, "train")[:20], rows(other, "train")[:20], strict=True):
+        assert abs(a["loss"] - b["loss"]) < 1e-5
+        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
+        assert a["gradient_norm"] > 0.3  # so clipping was at work
+    for a, b in zip(rows(one, "validation")[:2], rows(other, "validation")[:2], strict=True):
+        assert abs(a["loss"] - b["loss"]) < 1e-5
+
+
+def test_hybrid_sharding_2x2_equals_one_rank(one_rank: Path, hybrid: Path) -> None:
+    assert_alike(one_rank, hybrid)
+
+
+def test_hybrid_sharding_saves_one_replica_and_resumes_to_the_same_end(hybrid: Path, train: Train) -> None:
+    checkpoint = hybrid / "checkpoints" / f"tok{20 * STEP_TOKENS}"
+    files = {path.name for path in checkpoint.iterdir()}
+    assert files == {".metadata", "__0_0.distcp", "__1_0.distcp", "manifest.json"}
+    assert read_manifest(checkpoint, "train").facts["files"].keys() == files - {"manifest.json"}
+    assert not damaged_files(checkpoint)
+    again = train(4, *HSDP, after=(hybrid, 20))
+    assert (again / "metrics.jsonl").read_text() == (hybrid / "metrics.jsonl").read_text()
+
+
+def test_from_two_ranks_a_run_goes_on_over_four_on_the_same_samples(
+    trained: Path, one_rank: Path, train: Train
+) -> None:
+    """The ten steps on other samples would differ in the first digits."""
+    four = train(4, after=(trained, 10))
+    assert rows(four, "train")[:10] == rows(trained, "train")[:10] and len(rows(four, "train")) == STEPS
+    assert_alike(one_rank, four)
+    later = zip(rows(trained, "train")[10:30], rows(four, "train")[10:30], strict=True)
+    assert max(abs(a["loss"] - b["loss"]) for a, b in later) < 1e-5
+
+
+def test_tensor_parallelism_1x2_equals_one_rank(divided: Path, train: Train) -> None:
+    one = train(1, *LLAMA, "parallel.fsdp=false")
+    assert_alike(one, divided)
+    assert [row["tokens"] for row in rows(divided, "train")] == [row["tokens"] for row in rows(one, "train")]
+
+
+def test_tensor_parallelism_resumes_to_the_same_end(divided: Path, train: Train) -> None:
+    again = train(2, *TP, after=(divided, 20))
+    assert (again / "metrics.jsonl").read_text() == (divided / "metrics.jsonl").read_text()
+
+
+def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: Train) -> None:
+    """Four ranks as 2x2, then sharded alone: what a run is laid over may change, its samples do not."""
+    four = train(4, *TP, after=(divided, 10))
+    alone = train(2, *LLAMA, after=(four, 20))
+    assert_alike(divided, alone)
+    later = zip(rows(divided, "train")[20:], rows(alone, "train")[20:], strict=True)
+    assert max(abs(a["loss"] - b["loss"]) for a, b in later) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["parallel.fsdp_version=1"], "runs on GPUs only"),
+        (["parallel.precision=amp_bf16"], "runs on GPUs only"),
+        (["parallel.replicas=2"], "2 does not divide the 1 ranks"),
+        ([*LLAMA, "parallel.tensor_parallel=2"], "2 does not divide the 1 ranks"),
+        (["parallel.tensor_parallel=2"], "only model.name llama"),
+        ([*LLAMA, "model.n_kv_head=1", "parallel.tensor_parallel=2"], "does not divide model.n_kv_head 1"),
+        (["parallel.replicas=2", "parallel.fsdp=false"], "needs fsdp: true"),
+        ([*TP, "parallel.replicas=2"], "Composer would save only a part"),
+        ([*TP, "parallel.fsdp_version=1"], "needs fsdp_version: 2"),
+    ],
+)
+def test_what_cannot_run_is_refused(line: Path, tmp_path: Path, overrides: list[str], words: str) -> None:
+    refused(recipe("train", *train_arguments(line, tmp_path / "run", *overrides)), words)
+    assert not (tmp_path / "run").exists()
