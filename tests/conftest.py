@@ -33,5 +33,6 @@ def trained(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_rank(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run on one rank, the bare model with its own loss: what every way of laying it over ranks must equal."""
     run = tmp_path_factory.mktemp("one_rank") / "run"
-    done(composer(1, "train", *train_arguments(line, run, "parallel.fsdp=false", "model.loss=plain")))
+    aside = [f"validation_shards={line}/shards", "loggers.tensorboard=true"]  # more to look at, nothing to compute
+    done(composer(1, "train", *train_arguments(line, run, "parallel.fsdp=false", "model.loss=plain", *aside)))
     return run

@@ -26,14 +26,15 @@ class PerplexityTracker(Callback):
     def __init__(
         self,
         run: Path,
-        end: int,
+        budgets: list[int],
         log_interval: int,
         bytes_per_token: dict[str, float],
         gradients: ClipGradients,
         flops_per_token: int | None = None,
     ) -> None:
         self.path = run / FILE_NAME
-        self.end = end
+        self.budgets = sorted(budgets)
+        self.end = self.budgets[-1]
         self.log_interval = log_interval
         self.bytes_per_token = bytes_per_token
         self.gradients = gradients
@@ -97,8 +98,10 @@ class PerplexityTracker(Callback):
         before, self._clock = self._clock, _clock(state)
         seconds, tokens = (now - then for now, then in zip(self._clock, before, strict=True))
         rate = tokens / max(seconds, 1e-9)
-        left = (self.end - self._clock[1]) / max(rate, 1e-9)
-        return f"{rate:,.0f} tokens/s{self._utilization(rate)}, {left:,.0f} s left"
+        now = self._clock[1]
+        targets = [next((budget for budget in self.budgets if budget > now), self.end), self.end]
+        left = [f"{in_words(target)} in {in_time((target - now) / max(rate, 1e-9))}" for target in targets]
+        return f"{rate:,.0f} tokens/s{self._utilization(rate)}, {', '.join(dict.fromkeys(left))}"
 
     def _utilization(self, rate: float) -> str:
         peak = bf16_peak(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
@@ -111,6 +114,14 @@ class PerplexityTracker(Callback):
 def _clock(state: State) -> tuple[float, int]:
     """Seconds of training, as Composer counts them, and tokens."""
     return state.timestamp.total_wct.total_seconds(), int(state.timestamp.token)
+
+
+def in_time(seconds: float) -> str:
+    """A duration for people: 45 s, 12 min, 5.3 h, 6.2 days."""
+    for unit, size in (("days", 86_400.0), ("h", 3_600.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(seconds, 0):.0f} s"
 
 
 def perplexity(loss: float) -> float:

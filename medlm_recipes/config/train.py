@@ -58,6 +58,15 @@ class DataKeys:
 
 
 @dataclass
+class LoggerKeys:
+    """Besides metrics.jsonl, which is always written; each needs its package: pip install -e '.[loggers]'."""
+
+    tensorboard: bool = key("write TensorBoard events to <run>/tensorboard", False)
+    wandb_project: str | None = key("Weights & Biases project to log to; its key is read from the environment", None)
+    mlflow_experiment: str | None = key("MLflow experiment to log to, at MLFLOW_TRACKING_URI", None)
+
+
+@dataclass
 class TrainConfig:
     run: str = key(
         "folder to write: config.yaml, tokenizer/, checkpoints/, metrics.jsonl, events.jsonl, perplexity.png, "
@@ -65,6 +74,11 @@ class TrainConfig:
     )
     shards: str = key("folder written by convert_text_to_mds")
     tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")
+    validation_shards: list[str] = key(
+        "folders written by convert_text_to_mds whose validation streams are measured besides those of shards, and "
+        "never trained on: general text beside medical, say",
+        [],
+    )
     start_from: str | None = key(
         "checkpoint folder of another run (<run>/checkpoints/tok<N>) to go on from: weights, optimizer, place in the "
         "data and token count; a cooldown branched off a trunk, say. Only schedule, duration, budgets and intervals "
@@ -83,6 +97,7 @@ class TrainConfig:
     hardware: HardwareKeys = section(HardwareKeys, "what the run is planned for; filled in by cluster")
     data: DataKeys = section(DataKeys, "how shards are read")
     guard: GuardKeys = section(GuardKeys, "what is done when training diverges")
+    loggers: LoggerKeys = section(LoggerKeys, "where metrics go besides the run folder")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
     max_duration: str = key("token budget of the run", check=tokens)
     budgets: list[str] = key(

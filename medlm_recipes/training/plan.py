@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
@@ -23,12 +24,22 @@ _MOST_COUNTED = 1 << 24  # integers that fp32 holds: Composer sums the samples o
 
 
 @dataclass
+class ValidationStream:
+    """A stream that validation measures; label names it in metrics and is its source's name unless two have it."""
+
+    label: str
+    shards: str
+    source: str
+    bytes_per_token: float
+
+
+@dataclass
 class TrainPlan:
     """The derived numbers of a run. Tokens throughout; `budgets` are where checkpoints will stand."""
 
     shards: Manifest
     sources: list[str]
-    validation_sources: list[str]
+    validation: list[ValidationStream]
     sequence_length: int
     vocab_size: int
     step_tokens: int
@@ -66,7 +77,7 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     plan = TrainPlan(
         shards=shards,
         sources=sorted(splits["train"]),
-        validation_sources=sorted(source for source, counts in splits["validation"].items() if counts["samples"]),
+        validation=_validation_streams(config, shards),
         sequence_length=shards.facts["sequence_length"],
         vocab_size=shards.facts["vocab_size"],
         step_tokens=step_tokens,
@@ -82,6 +93,24 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
             "lower global_batch or give more text"
         )
     return plan
+
+
+def _validation_streams(config: TrainConfig, shards: Manifest) -> list[ValidationStream]:
+    length = shards.facts["sequence_length"]
+    streams: list[ValidationStream] = []
+    for folder in [config.shards, *config.validation_shards]:
+        facts = read_shards(folder, config.tokenizer).facts
+        if facts["sequence_length"] != length:
+            raise ConfigError(
+                f"validation_shards: {folder} has rows of {facts['sequence_length']} tokens, but {config.shards} of "
+                f"{length}; convert its documents again with sequence_length={length}"
+            )
+        for source, counts in sorted(facts["splits"]["validation"].items()):
+            if counts["samples"]:
+                taken = {stream.label for stream in streams}
+                label = f"{Path(folder).name}-{source}" if source in taken else source
+                streams.append(ValidationStream(label, folder, source, counts["bytes"] / counts["tokens"]))
+    return streams
 
 
 def check_ranks(config: TrainConfig, world_size: int) -> None:
@@ -114,6 +143,7 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"tok{tokens_at_budget(budget, plan.step_tokens)})"
         for budget in [*plan.budgets, plan.end]
     )
+    validation = ", ".join(stream.label for stream in plan.validation)
     lines = [
         *_hardware(config, world_size),
         f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "
@@ -124,7 +154,7 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"{_flops(shape, plan)}{_from(config, plan)}",
         f"schedule    {_schedule(config, plan)}",
         f"data        {plan.available:,} tokens in {', '.join(plan.sources)}: {plan.end / plan.available:.2f} passes",
-        f"validation  {', '.join(plan.validation_sources) or 'none: the shards have no validation stream'}",
+        f"validation  {validation or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
     ]
     return "\n".join(lines)

@@ -27,7 +27,10 @@ from medlm_recipes.training.run_folder import (
 from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
 # Keys that may differ when a run is taken up again: where things stand and what is kept, not what is computed.
-_FREE_ON_RESUME = ("run", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard")
+_FREE_ON_RESUME = (
+    "run", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard",
+    "validation_shards", "loggers",
+)  # fmt: skip
 
 
 def train(config: TrainConfig, dry_run: bool) -> None:
@@ -122,7 +125,10 @@ def _silence_known_warnings() -> None:
     """Take out what the pinned libraries say at every start and nobody can act on."""
     for logger in ("composer.models.huggingface", "transformers.modeling_utils"):
         logging.getLogger(logger).setLevel(logging.ERROR)  # no tokenizer in the wrapper; loss_type unset
+    # Streaming asks that copies of data be counted once; `train_loader` does.
+    logging.getLogger("streaming.base.dataset").addFilter(lambda record: "`replication` arg" not in record.getMessage())
     warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+    warnings.filterwarnings("ignore", message="Tensor parallelism .TP. is experimental")
     warnings.filterwarnings("ignore", message="Cannot split tensor of length")
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")  # by LearningRateOfStep, rightly
 
@@ -145,6 +151,7 @@ def _components(
     from medlm_recipes.parallel.gradients import ClipGradients
     from medlm_recipes.parallel.tensor import TensorParallel
     from medlm_recipes.shards.streaming import train_loader, validation_loader
+    from medlm_recipes.training.loggers import build_loggers
     from medlm_recipes.training.model import model_of_run
     from medlm_recipes.training.rollback import SlowedSchedule, of_trunk, windows_of
 
@@ -156,10 +163,6 @@ def _components(
     run = Path(config.run)
     model = model_of_run(config, plan, manifest, load)
     gradients = ClipGradients(config.optimizer.max_grad_norm)
-    validation = facts["splits"]["validation"]
-    bytes_per_token = {
-        source: validation[source]["bytes"] / validation[source]["tokens"] for source in plan.validation_sources
-    }
     return {
         "model": model,
         "optimizers": build_optimizer(model, config.optimizer),
@@ -175,23 +178,24 @@ def _components(
         ),
         "eval_dataloader": [
             Evaluator(
-                label=source,
+                label=stream.label,
                 dataloader=validation_loader(
-                    config.shards, source, config.parallel.micro_batch, config.parallel.tensor_parallel
+                    stream.shards, stream.source, config.parallel.micro_batch, config.parallel.tensor_parallel
                 ),
                 eval_interval=at_tokens(config.validation_interval),
             )
-            for source in plan.validation_sources
+            for stream in plan.validation
         ],
+        "loggers": build_loggers(config.loggers, run),
         "callbacks": [
             LearningRateOfStep(),
             SeedsOfStep(config.seed),
             *([] if load or config.model.pretrained else [InitialLossCheck(model.config.vocab_size)]),
             PerplexityTracker(
                 run,
-                plan.end,
+                [*plan.budgets, plan.end],
                 config.log_interval,
-                bytes_per_token,
+                {stream.label: stream.bytes_per_token for stream in plan.validation},
                 gradients,
                 model.flops_per_token(plan.sequence_length),
             ),

@@ -78,7 +78,7 @@ def test_hybrid_sharding_saves_one_replica_and_resumes_to_the_same_end(hybrid: P
 def test_from_two_ranks_a_run_goes_on_over_four_on_the_same_samples(
     trained: Path, one_rank: Path, train: Train
 ) -> None:
-    """The ten steps on other samples would differ in the first digits."""
+    """Ten steps on other samples would differ in the first digits."""
     four = train(4, after=(trained, 10))
     assert rows(four, "train")[:10] == rows(trained, "train")[:10] and len(rows(four, "train")) == STEPS
     assert_alike(one_rank, four)
@@ -99,7 +99,7 @@ def test_tensor_parallelism_resumes_to_the_same_end(divided: Path, train: Train)
 
 def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: Train) -> None:
     """Four ranks as 2x2, then sharded alone: what a run is laid over may change, its samples do not."""
-    four = train(4, *TP, after=(divided, 10))
+    four = train(4, *TP, "parallel.activation_checkpointing=true", after=(divided, 10))
     alone = train(2, *LLAMA, after=(four, 20))
     assert_alike(divided, alone)
     later = zip(rows(divided, "train")[20:], rows(alone, "train")[20:], strict=True)

@@ -13,7 +13,7 @@ from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe,
 from launch import train_arguments as arguments
 
 from medlm_recipes.callbacks.perplexity import drop_rows_after, read_rows
-from medlm_recipes.errors import DataError
+from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.manifest import read_manifest
 from medlm_recipes.training.run_folder import damaged_files, whole_checkpoints
 
@@ -54,7 +54,7 @@ def test_the_learning_rate_follows_the_cosine(trained: Path) -> None:
     assert rates[-1] == pytest.approx(2e-4, rel=0.05) and rates[0] < rates[2] < rates[3]
 
 
-def test_fsdp2_on_trained_equals_one_rank_without_fsdp(trained: Path, one_rank: Path) -> None:
+def test_fsdp2_on_two_ranks_equals_one_rank_without_fsdp(trained: Path, one_rank: Path) -> None:
     """Loss and gradient norm, clipping at work: gradients averaged wrongly or clipped by nobody would part here."""
     pairs = list(zip(train_rows(one_rank), train_rows(trained), strict=True))
     assert len(pairs) == STEPS
@@ -66,6 +66,25 @@ def test_fsdp2_on_trained_equals_one_rank_without_fsdp(trained: Path, one_rank: 
         for run in (trained, one_rank)
     )
     assert ours == pytest.approx(theirs, abs=1e-5)  # every validation sample once, on any number of ranks
+
+
+def test_other_validation_streams_and_loggers_stand_beside_the_runs_own(one_rank: Path) -> None:
+    validation = [row for row in read_rows(one_rank / "metrics.jsonl") if row["split"] == "validation"]
+    own = [row["loss"] for row in validation if row["source"] == "pubmed-abstracts"]
+    assert len(own) == 3 and own == [row["loss"] for row in validation if row["source"] == "shards-pubmed-abstracts"]
+    assert list((one_rank / "tensorboard").rglob("events.out.tfevents*"))
+
+
+def test_a_logger_without_its_package_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    from importlib.util import find_spec
+
+    from medlm_recipes.config.train import LoggerKeys
+    from medlm_recipes.training.loggers import build_loggers
+
+    if find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    with pytest.raises(ConfigError, match=r"wandb is not installed; run pip install -e '\.\[loggers\]'"):
+        build_loggers(LoggerKeys(wandb_project="x"), tmp_path)
 
 
 def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, tmp_path: Path) -> None:
@@ -149,7 +168,7 @@ def test_dry_run_prints_the_derived_numbers_and_writes_nothing(line: Path, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_what_the_user_can_mend_is_one_message_from_trained(line: Path, tmp_path: Path) -> None:
+def test_what_the_user_can_mend_is_one_message_from_two_ranks(line: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(line / "tokenizer", other)
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + "\n")
