@@ -144,12 +144,13 @@ def remove_stale_shared_memory() -> None:
     those alone that a live process has mapped.
     """
     if dist.get_local_rank() == 0:
-        in_use = set(_mapped_names())
-        live_prefixes = {name[:6] for name in in_use}
-        for folder in (Path("/dev/shm"), Path(tempfile.gettempdir())):  # noqa: S108 - where Linux keeps shm names
-            for path in folder.glob("[0-9]*_*") if folder.is_dir() else ():
-                if _SHARED_NAME.fullmatch(path.name) and path.name[:6] not in live_prefixes:
-                    path.unlink(missing_ok=True)
+        folders = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - where Linux keeps shm names
+        # Listed before looking at who maps them: a run that begins just now makes names in between.
+        there = [path for folder in folders if folder.is_dir() for path in folder.glob("[0-9]*_*")]
+        live_prefixes = {name[:6] for name in _mapped_names()}
+        for path in there:
+            if _SHARED_NAME.fullmatch(path.name) and path.name[:6] not in live_prefixes:
+                path.unlink(missing_ok=True)
     dist.barrier()
 
 
