@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from medlm_recipes.callbacks.metrics import read_rows
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"  # real samples; a checkout has them beside it, a user may not
@@ -34,6 +37,12 @@ def train_arguments(line: Path, run: Path, *overrides: str) -> list[str]:
         "log_interval=1",
         *overrides,
     ]
+
+
+def rows(run: Path, split: str = "train") -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl: of training, or of validation on the tiny line's own stream."""
+    own = {"train": "all", "validation": "pubmed-abstracts"}[split]
+    return [row for row in read_rows(run / "metrics.jsonl") if (row["split"], row["source"]) == (split, own)]
 
 
 def recipe(verb: str, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, train_arguments
+from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
 
-from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.manifest import read_manifest
 from medlm_recipes.training.run_folder import damaged_files
 
@@ -45,10 +44,6 @@ def hybrid(train: Train) -> Path:
 @pytest.fixture(scope="module")
 def divided(train: Train) -> Path:
     return train(2, *TP)
-
-
-def rows(run: Path, split: str) -> list[dict[str, float]]:
-    return [row for row in read_rows(run / "metrics.jsonl") if row["split"] == split]
 
 
 def assert_alike(one: Path, other: Path) -> None:

@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launch import ROOT, STEP_TOKENS, composer, done, recipe, refused, train_arguments
+from launch import ROOT, STEP_TOKENS, composer, done, recipe, refused, rows, train_arguments
 
-from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
@@ -53,12 +52,12 @@ def branch(line: Path, trunk: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return run
 
 
-def train_rows(run: Path) -> dict[int, dict[str, float]]:
-    return {row["step"]: row for row in read_rows(run / "metrics.jsonl") if row["split"] == "train"}
+def by_step(run: Path) -> dict[int, dict[str, float]]:
+    return {row["step"]: row for row in rows(run)}
 
 
 def test_a_branch_takes_the_trunks_steps_until_its_cooldown(trunk: Path, branch: Path) -> None:
-    old, new = train_rows(trunk), train_rows(branch)
+    old, new = by_step(trunk), by_step(branch)
     assert list(new) == list(range(AT + 1, END + 1))
     # Step 26 is the first at a lower rate; its own loss is still that of the trunk's weights.
     assert [new[step]["loss"] for step in range(21, 27)] == [old[step]["loss"] for step in range(21, 27)]
@@ -72,7 +71,7 @@ def test_every_step_takes_the_rate_of_the_tokens_before_it(trunk: Path, branch: 
     for run in (trunk, branch):
         config = config_of([str(run / "config.yaml")])
         end = 30 * STEP_TOKENS if run is trunk else END * STEP_TOKENS
-        for step, row in train_rows(run).items():
+        for step, row in by_step(run).items():
             assert row["lr"] == learning_rate(config.scheduler, 2e-3, (step - 1) * STEP_TOKENS, end)
 
 

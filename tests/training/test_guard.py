@@ -7,10 +7,9 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from launch import STEP_TOKENS, STEPS, composer, composer_script, done, refused, train_arguments
+from launch import STEP_TOKENS, STEPS, composer, composer_script, done, refused, rows, train_arguments
 
 from medlm_recipes.callbacks.events import read_events
-from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.manifest import read_manifest
 
 NAN, SPIKE, UPHILL = "nan", 1000, -3
@@ -22,10 +21,6 @@ GUARD = ["guard.warmup=8", "guard.window=16", "guard.patience=2", "guard.rollbac
 def launch(line: Path, run: Path, poison: list[list[Any]], *overrides: str) -> CompletedProcess[str]:
     arguments = train_arguments(line, run, *GUARD, *overrides)
     return composer_script(2, "tests/training/poisoned.py", json.dumps(poison), *arguments)
-
-
-def rows(run: Path, split: str = "train") -> list[dict[str, Any]]:
-    return [row for row in read_rows(run / "metrics.jsonl") if row["split"] == split]
 
 
 def final_loss(run: Path) -> float:

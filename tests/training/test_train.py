@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe, refused, start
+from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe, refused, rows, start
 from launch import train_arguments as arguments
 
 from medlm_recipes.callbacks.perplexity import drop_rows_after, read_rows
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.manifest import read_manifest
 from medlm_recipes.training.run_folder import damaged_files, whole_checkpoints
-
-
-def train_rows(run: Path) -> list[dict[str, float]]:
-    return [row for row in read_rows(run / "metrics.jsonl") if row["split"] == "train"]
 
 
 def test_a_run_leaves_what_the_next_stages_need(trained: Path) -> None:
@@ -37,7 +33,7 @@ def test_a_run_leaves_what_the_next_stages_need(trained: Path) -> None:
         assert (facts["tokens"], facts["steps"]) == (steps * STEP_TOKENS, steps)
         assert {"__0_0.distcp", "__1_0.distcp", ".metadata"} <= facts["files"].keys()
     assert read_manifest(trained, "train").facts["checkpoint"] == f"checkpoints/tok{STEPS * STEP_TOKENS}"
-    validation = [row for row in read_rows(trained / "metrics.jsonl") if row["split"] == "validation"]
+    validation = rows(trained, "validation")
     assert [row["step"] for row in validation] == [10, 20, STEPS]
     assert validation[-1]["loss"] < validation[0]["loss"] and 0 < validation[-1]["bits_per_byte"] < 8
 
@@ -45,26 +41,23 @@ def test_a_run_leaves_what_the_next_stages_need(trained: Path) -> None:
 def test_the_first_loss_is_that_of_guessing(trained: Path) -> None:
     import math
 
-    assert train_rows(trained)[0]["loss"] == pytest.approx(math.log(800), abs=0.1)
+    assert rows(trained)[0]["loss"] == pytest.approx(math.log(800), abs=0.1)
 
 
 def test_the_learning_rate_follows_the_cosine(trained: Path) -> None:
-    rates = [row["lr"] for row in train_rows(trained)]
+    rates = [row["lr"] for row in rows(trained)]
     assert max(rates) == pytest.approx(2e-3, rel=0.01)
     assert rates[-1] == pytest.approx(2e-4, rel=0.05) and rates[0] < rates[2] < rates[3]
 
 
 def test_fsdp2_on_two_ranks_equals_one_rank_without_fsdp(trained: Path, one_rank: Path) -> None:
     """Loss and gradient norm, clipping at work: gradients averaged wrongly or clipped by nobody would part here."""
-    pairs = list(zip(train_rows(one_rank), train_rows(trained), strict=True))
+    pairs = list(zip(rows(one_rank), rows(trained), strict=True))
     assert len(pairs) == STEPS
     assert max(abs(a["loss"] - b["loss"]) for a, b in pairs[:20]) < 1e-5
     assert all(a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4) for a, b in pairs[:20])
-    assert max(row["gradient_norm"] for row in train_rows(one_rank)) > 0.3  # so clipping was at work
-    ours, theirs = (
-        [row["loss"] for row in read_rows(run / "metrics.jsonl") if row["split"] == "validation"]
-        for run in (trained, one_rank)
-    )
+    assert max(row["gradient_norm"] for row in rows(one_rank)) > 0.3  # so clipping was at work
+    ours, theirs = ([row["loss"] for row in rows(run, "validation")] for run in (trained, one_rank))
     assert ours == pytest.approx(theirs, abs=1e-5)  # every validation sample once, on any number of ranks
 
 
@@ -92,11 +85,11 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, 
     command = composer_command(2, "train", *arguments(line, run))
     launch = start(command, tmp_path / "log")
     deadline = time.monotonic() + 120
-    while len(train_rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
+    while len(rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(launch.pid, signal.SIGKILL)
     launch.wait()
-    reached = len(train_rows(run))
+    reached = len(rows(run))
     assert 13 <= reached < STEPS, (tmp_path / "log").read_text()
     again = done(composer(2, "train", *arguments(line, run)))
     assert "resuming from" in again.stdout
@@ -149,7 +142,7 @@ def test_sigterm_saves_and_leaves_with_its_own_code(trained: Path, line: Path, t
     command = composer_command(2, "train", *arguments(line, run))
     launch = start(command, tmp_path / "log")
     deadline = time.monotonic() + 120
-    while len(train_rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
+    while len(rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     launch.terminate()  # the launcher alone: it hands the signal on, as a scheduler's would be
     assert launch.wait(30) == 75, (tmp_path / "log").read_text()
