@@ -16,7 +16,7 @@ from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.findings import Findings, Point, Score, Validation, find
 from medlm_recipes.sweep.plan import SweepPlan
 from medlm_recipes.sweep.summary import summarize
-from medlm_recipes.training.train import computed
+from medlm_recipes.training.opening import computed
 
 METRIC = "acc"
 """Which of an evaluation's scores is compared: the share of questions whose likeliest option is right."""

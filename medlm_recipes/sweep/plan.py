@@ -13,9 +13,9 @@ from medlm_recipes.evaluation.benchmark import read_benchmark
 from medlm_recipes.evaluation.evaluate import evaluation_manifest, read_task
 from medlm_recipes.manifest import FILE_NAME, Manifest, hash_json, stands
 from medlm_recipes.token_math import in_words, parse_tokens, steps_to, tokens_at_budget
+from medlm_recipes.training.opening import check_recipe, run_manifest
 from medlm_recipes.training.plan import TrainPlan, plan_training
 from medlm_recipes.training.run_folder import checkpoint_folder, read_checkpoint
-from medlm_recipes.training.train import check_recipe, run_manifest
 
 
 @dataclass

@@ -16,8 +16,8 @@ from medlm_recipes.evaluation.evaluate import evaluation_manifest
 from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, write_json
 from medlm_recipes.sweep.plan import plan_sweep
 from medlm_recipes.token_math import tokens_at_budget
+from medlm_recipes.training.opening import run_manifest
 from medlm_recipes.training.plan import plan_training
-from medlm_recipes.training.train import run_manifest
 
 STEP = 4 * 32  # tokens
 
