@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from composer.callbacks import SpeedMonitor
 from composer.core import Evaluator
 from composer.devices import DeviceGPU
 
@@ -41,6 +42,7 @@ def components(
 
     facts = plan.shards.facts
     run = Path(config.run)
+    loggers = build_loggers(config.loggers, run)
     model = model_of_run(config, plan, manifest, load)
     gradients = ClipGradients(config.optimizer.max_grad_norm)
     return {
@@ -66,7 +68,7 @@ def components(
             )
             for stream in plan.validation
         ],
-        "loggers": build_loggers(config.loggers, run),
+        "loggers": loggers,
         "callbacks": [
             LearningRateOfStep(),
             SeedsOfStep(config.seed),
@@ -88,6 +90,7 @@ def components(
                 len(rollbacks) - len(of_trunk(plan)),
             ),
             SaveOnSigterm(),
+            *([SpeedMonitor(window_size=config.log_interval)] if loggers else []),  # costs a collective a step
             BudgetCheckpoints(
                 run / CHECKPOINTS,
                 at_tokens(config.checkpoint_interval, at_stop=True),
