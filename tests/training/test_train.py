@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -80,13 +81,18 @@ def test_a_logger_without_its_package_is_refused_with_the_remedy(tmp_path: Path)
         build_loggers(LoggerKeys(wandb_project="x"), tmp_path)
 
 
-def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, tmp_path: Path) -> None:
-    run = tmp_path / "killed"
-    command = composer_command(2, "train", *arguments(line, run))
-    launch = start(command, tmp_path / "log")
+def midway(line: Path, run: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A launch on two ranks that has taken 13 of its steps, with a checkpoint behind it."""
+    launch = start(composer_command(2, "train", *arguments(line, run)), log)
     deadline = time.monotonic() + 120
     while len(rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
+    return launch
+
+
+def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    launch = midway(line, run, tmp_path / "log")
     os.killpg(launch.pid, signal.SIGKILL)
     launch.wait()
     reached = len(rows(run))
@@ -139,11 +145,7 @@ def test_a_flipped_byte_sends_the_run_back_to_the_checkpoint_before(trained: Pat
 
 def test_sigterm_saves_and_leaves_with_its_own_code(trained: Path, line: Path, tmp_path: Path) -> None:
     run = tmp_path / "stopped"
-    command = composer_command(2, "train", *arguments(line, run))
-    launch = start(command, tmp_path / "log")
-    deadline = time.monotonic() + 120
-    while len(rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    launch = midway(line, run, tmp_path / "log")
     launch.terminate()  # the launcher alone: it hands the signal on, as a scheduler's would be
     assert launch.wait(30) == 75, (tmp_path / "log").read_text()
     assert "stopped by SIGTERM" in (tmp_path / "log").read_text()
