@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
+from launch import ROOT, STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
 
+from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import read_manifest
+from medlm_recipes.training.plan import check_ranks
 from medlm_recipes.training.run_folder import damaged_files
 
 HSDP = ["parallel.replicas=2"]
@@ -101,13 +105,20 @@ def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: 
     assert max(abs(a["loss"] - b["loss"]) for a, b in later) < 1e-5
 
 
+@pytest.mark.parametrize("override", ["parallel.fsdp_version=1", "parallel.precision=amp_bf16"])
+def test_what_needs_a_gpu_is_refused_without_one(line: Path, tmp_path: Path, override: str) -> None:
+    refused(recipe("train", *train_arguments(line, tmp_path / "run", override)), "runs on GPUs only")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["parallel.fsdp_version=1"], "runs on GPUs only"),
-        (["parallel.precision=amp_bf16"], "runs on GPUs only"),
-        (["parallel.replicas=2"], "2 does not divide the 1 ranks"),
-        ([*LLAMA, "parallel.tensor_parallel=2"], "2 does not divide the 1 ranks"),
+        (["parallel.replicas=4"], "4 does not divide the 2 ranks"),
+        (
+            [*LLAMA, "model.n_head=8", "model.n_kv_head=4", "parallel.tensor_parallel=4"],
+            "4 does not divide the 2 ranks",
+        ),
         (["parallel.tensor_parallel=2"], "only model.name llama"),
         ([*LLAMA, "model.n_kv_head=1", "parallel.tensor_parallel=2"], "does not divide model.n_kv_head 1"),
         (["parallel.replicas=2", "parallel.fsdp=false"], "needs fsdp: true"),
@@ -115,6 +126,7 @@ def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: 
         ([*TP, "parallel.fsdp_version=1"], "needs fsdp_version: 2"),
     ],
 )
-def test_what_cannot_run_is_refused(line: Path, tmp_path: Path, overrides: list[str], words: str) -> None:
-    refused(recipe("train", *train_arguments(line, tmp_path / "run", *overrides)), words)
-    assert not (tmp_path / "run").exists()
+def test_what_no_ranks_can_run_is_refused(overrides: list[str], words: str) -> None:
+    path, *rest = train_arguments(Path("x"), Path("x"), *overrides)
+    with pytest.raises(ConfigError, match=words):
+        check_ranks(load_config(TrainConfig, ROOT / path, rest), 2)
