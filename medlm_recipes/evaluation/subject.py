@@ -1,5 +1,6 @@
 """What is scored: a checkpoint or a Hugging Face folder, as a model that lm-eval drives."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ class RankedModel(HFLM):
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
         if distributed.is_initialized():
             self._rank, self._world_size = distributed.get_rank(), distributed.get_world_size()
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """As lm-eval's; off a terminal without its bars."""
+        return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.world_size == 1:
@@ -59,6 +64,7 @@ def load_subject(checkpoint: str, batch_size: int) -> RankedModel:
             raise DataError(f"{checkpoint}: not a readable Hugging Face model ({error})") from None
     if torch.cuda.is_available():
         model = model.to(torch.device("cuda", torch.cuda.current_device()))
+    tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
     return RankedModel(model.eval(), tokenizer, batch_size)
 
 
