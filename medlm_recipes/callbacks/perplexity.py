@@ -132,6 +132,7 @@ def perplexity(loss: float) -> float:
 def draw(path: Path) -> None:
     """`perplexity.png` beside `metrics.jsonl`: training and every validation source against tokens."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -143,6 +144,8 @@ def draw(path: Path) -> None:
         style = {"linewidth": 1, "alpha": 0.6} if name.startswith("train") else {"marker": "o"}
         axes.plot([tokens for tokens, _ in points], [value for _, value in points], label=name, **style)
     axes.set(xlabel="tokens", ylabel="perplexity", yscale="log")
+    axes.yaxis.set_major_formatter(LogFormatter())  # 20 and 30, not 2 x 10^1 and 3 x 10^1
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axes.xaxis.set_major_formatter(lambda tokens, _: in_words(int(tokens)))
     axes.grid(alpha=0.3, which="both")
     axes.legend(frameon=False)
