@@ -53,7 +53,8 @@ def test_results_account_for_every_question(line: Path, scored: Path) -> None:
 
 def test_likelihoods_are_those_of_the_model(line: Path, checkpoint: Path, scored: Path) -> None:
     """Against a bare loop over the checkpoint's model: the sum of the option's token log-probabilities."""
-    from medlm_recipes.training.checkpoints import load_model, tokenizer_of
+    from medlm_recipes.training.checkpoints import load_model
+    from medlm_recipes.training.run_folder import tokenizer_of
 
     model, tokenizer = load_model(checkpoint), load_tokenizer(tokenizer_of(checkpoint))
     _, samples = read(scored)
