@@ -1,6 +1,7 @@
 """What every recipe shares on the command line: arguments, `--help`, `--dry-run`, exit codes."""
 
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -26,6 +27,7 @@ def run_command(
     """Run `stage(config, dry_run)` as the command line asks; exits 0 when done, 2 on a RecipeError."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--help" in given or "-h" in given:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` ends quietly
         print(help_text(schema, about or ""))
         return
     if not sys.stderr.isatty():
