@@ -14,7 +14,7 @@ from medlm_recipes.callbacks.events import append_event
 from medlm_recipes.callbacks.judgement import Finding, Measures, StepJudge, ValidationJudge
 from medlm_recipes.config.guard import POLICIES, GuardKeys
 from medlm_recipes.errors import RecipeError
-from medlm_recipes.parallel.agreement import gather_numbers, gather_objects
+from medlm_recipes.parallel.agreement import gather_numbers
 from medlm_recipes.parallel.gradients import ClipGradients
 
 _MOST_ROWS_WITH_SAMPLES = 100  # of bad steps in a row: a run that only warns of a lasting fault must not fill the disk
@@ -156,7 +156,7 @@ class DivergenceGuard(Callback):
             "in_a_row": self.in_a_row,
         }
         if self.in_a_row <= _MOST_ROWS_WITH_SAMPLES:
-            facts["samples"] = gather_objects([self._name(sample) for sample in state.batch["sample"].tolist()])
+            facts["samples"] = dist.all_gather_object([self._name(sample) for sample in state.batch["sample"].tolist()])
         self._record(finding, action, here.steps + 1, here.tokens + self.step_tokens, facts)
         if action == "warn":
             self.steps.accept(step)  # its update is taken, so it is part of where the run stands now

@@ -39,12 +39,3 @@ def gather_numbers(numbers: torch.Tensor) -> list[list[float]]:
     gathered = torch.empty(size * numbers.numel(), dtype=numbers.dtype, device=numbers.device)
     distributed.all_gather_into_tensor(gathered, numbers)
     return gathered.view(size, -1).tolist()
-
-
-def gather_objects(value: Any) -> list[Any]:
-    """A picklable value of every rank, by rank; for rare occasions."""
-    if not distributed.is_initialized():
-        return [value]
-    gathered: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, value)
-    return gathered
