@@ -74,7 +74,7 @@ class Clock(Callback):
 def with_trainer(config: TrainConfig, plan: TrainPlan) -> list[float]:
     clock = Clock()
     reproducibility.seed_all(config.seed)
-    arguments = components(config, plan, run_manifest(config, plan), None, [])
+    arguments = components(config, plan, run_manifest(config, plan), None, [], None)
     arguments["callbacks"] = [clock, *arguments["callbacks"]]
     trainer = Trainer(**arguments, **settings(config, plan, get_device("cpu")))
     trainer.fit()

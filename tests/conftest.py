@@ -1,5 +1,6 @@
 """A tiny closed world, taken once through the real stages; the tests of later stages start from it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,24 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shards = [f"documents={out}/documents", f"tokenizer={out}/tokenizer", f"out={out}/shards"]
     done(recipe("convert_text_to_mds", "yamls/quickstart/shards.yaml", *shards))
     return out
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of an empty bucket of an S3 server on this machine, which launches find too."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("S3_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="runs")
+    yield "s3://runs"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

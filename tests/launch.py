@@ -11,7 +11,9 @@ from medlm_recipes.callbacks.metrics import read_rows
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"  # real samples; a checkout has them beside it, a user may not
 
-_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
 STEPS = 40
@@ -68,12 +70,12 @@ def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     """A launch in a session of its own, so that a test can kill all of it at once."""
     with open(log, "wb") as stream:
         return subprocess.Popen(
-            command, cwd=ROOT, env=_ENVIRONMENT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=ROOT, env=_environment(), stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
 
 
 def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, env=_ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=timeout)
 
 
 def done(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

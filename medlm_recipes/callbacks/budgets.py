@@ -1,6 +1,7 @@
 """Events at token budgets: when a step crosses one, validate and checkpoint."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from composer.core import Event, State
 from composer.loggers import Logger
 from composer.utils import dist
 
+from medlm_recipes.callbacks.checkpoint_names import CHECKPOINTS, checkpoint_folder, checkpoint_folders, tokens_of
+from medlm_recipes.callbacks.events import append_event
+from medlm_recipes.callbacks.mirror import Mirror
+from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import Manifest, hash_file
 from medlm_recipes.parallel.fsdp import UNSEALED_NAME
 
@@ -43,16 +48,23 @@ class AtTokens:
 class BudgetCheckpoints(CheckpointSaver):
     """Composer's checkpoints, hashed, sealed by a manifest, and renamed when all of it is on disk.
 
-    `<folder>/tok<N>.partial/` becomes `<folder>/tok<N>/` with the shards of all ranks and
+    `<run>/checkpoints/tok<N>.partial/` becomes `tok<N>/` with the shards of all ranks and
     `manifest.json`: the config, the tokens, and size and sha256 of every file. Of the checkpoints that
     are no budget's the newest `keep` stay (None: all).
     """
 
     def __init__(
-        self, folder: Path, interval: AtTokens, manifest: Manifest, *, sharded: bool, keep: int | None
+        self,
+        run: Path,
+        interval: AtTokens,
+        manifest: Manifest,
+        *,
+        sharded: bool,
+        keep: int | None,
+        mirror: Mirror | None,
     ) -> None:
         super().__init__(
-            folder=str(folder),
+            folder=str(run / CHECKPOINTS),
             # Composer itself puts a sharded checkpoint into FSDP2Config's folder, UNSEALED_NAME.
             filename="rank{rank}.pt" if sharded else f"{UNSEALED_NAME}/rank{{rank}}.pt",
             remote_file_name=None,
@@ -63,8 +75,9 @@ class BudgetCheckpoints(CheckpointSaver):
         )
         self.interval = interval
         self.manifest = manifest
-        self.checkpoints = folder
+        self.run = run
         self.keep = keep
+        self.mirror = mirror
 
     def batch_checkpoint(self, state: State, logger: Logger) -> None:
         super().batch_checkpoint(state, logger)
@@ -72,24 +85,42 @@ class BudgetCheckpoints(CheckpointSaver):
             self._seal(int(state.timestamp.token), int(state.timestamp.batch))
 
     def _seal(self, tokens: int, steps: int) -> None:
-        partial, final = (self.checkpoints / f"tok{tokens}{ending}" for ending in (".partial", ""))
+        final = checkpoint_folder(self.run, tokens)
+        partial = final.with_name(final.name + ".partial")
+        own = _describe_own_files(partial)
         files: dict[str, Any] = {}
-        for written in dist.all_gather_object(_describe_own_files(partial)):
+        for written in dist.all_gather_object(own):
             files |= written
+        self.manifest.facts |= {"tokens": tokens, "steps": steps, "files": dict(sorted(files.items()))}
         if dist.get_global_rank() == 0:
-            self.manifest.facts |= {"tokens": tokens, "steps": steps, "files": dict(sorted(files.items()))}
-            self.manifest.write(partial)
-            shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run has passed again
-            partial.replace(final)
-            self._retire()
+            self._publish(partial, final)
         dist.barrier()
+        if dist.get_local_rank() == 0 and partial.is_dir():  # this node has a disk of its own
+            self._publish(partial, final)
+        dist.barrier()
+        if self.mirror:
+            self._copy(self.mirror, final, own)
+
+    def _publish(self, partial: Path, final: Path) -> None:
+        self.manifest.write(partial)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run has passed again
+        partial.replace(final)
+        self._retire()
+
+    def _copy(self, mirror: Mirror, final: Path, own: Iterable[str]) -> None:
+        """A store that cannot be reached for a while does not end the run."""
+        try:
+            mirror.put_checkpoint(final, own)
+        except DataError as error:
+            if dist.get_global_rank() == 0:
+                print(f"notice: {final} was not copied: {error}", flush=True)
+                append_event(self.run, {"kind": "not_copied", "checkpoint": final.name, "error": str(error)})
 
     def _retire(self) -> None:
         if self.keep is None:
             return
-        folders = sorted(self.checkpoints.glob("tok*[0-9]"), key=lambda folder: int(folder.name[3:]))
-        passing = [folder for folder in folders if not self.interval.reaches_budget(int(folder.name[3:]))]
-        for folder in passing[: len(passing) - self.keep]:
+        passing = [one for one in checkpoint_folders(self.run) if not self.interval.reaches_budget(tokens_of(one))]
+        for folder in passing[self.keep :]:
             shutil.rmtree(folder)
 
 

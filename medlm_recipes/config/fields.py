@@ -1,5 +1,6 @@
 """How a key of a recipe is declared: its meaning, its default and what its value must satisfy."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import field
 from difflib import get_close_matches
@@ -29,6 +30,12 @@ def section(kind: type, meaning: str) -> Any:
 def tokens(value: Any) -> None:
     """A budget or duration in tokens."""
     parse_tokens(value)
+
+
+def remote_url(value: Any) -> None:
+    """A folder in an object store."""
+    if value is not None and not re.match(r"[a-z0-9]+://[^/]", value):
+        raise ValueError("must be a URL such as s3://bucket/path; a folder on this machine is given as `run`")
 
 
 def positive(value: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
-from medlm_recipes.config.fields import at_least, each, key, positive, section, tokens, within
+from medlm_recipes.config.fields import at_least, each, key, positive, remote_url, section, tokens, within
 from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
@@ -71,6 +71,12 @@ class TrainConfig:
     run: str = key(
         "folder to write: config.yaml, tokenizer/, checkpoints/, metrics.jsonl, events.jsonl, perplexity.png, "
         "manifest.json"
+    )
+    save_folder: str | None = key(
+        "URL of a folder in an object store (s3://bucket/path, gs://, oci://) that the run is copied to at every "
+        "checkpoint, and that a launch whose `run` is not there goes on from",
+        None,
+        check=remote_url,
     )
     shards: str = key("folder written by convert_text_to_mds")
     tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")

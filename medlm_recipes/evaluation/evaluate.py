@@ -35,9 +35,10 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
         print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}", flush=True)
     if dry_run:
         return
-    _join_ranks()
-    from medlm_recipes.parallel.agreement import decide_together
+    from medlm_recipes.parallel.agreement import decide_together, join_ranks
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        join_ranks()
     if decide_together(lambda: is_made(config.out, manifest)):
         return
     scored, cut = _score(config, task, questions)
@@ -65,16 +66,6 @@ def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
         config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
         inputs={"checkpoint": checkpoint, "benchmark": hash_file(config.benchmark), "task": hash_file(config.task)},
     )
-
-
-def _join_ranks() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return
-    import torch
-    from composer.utils import dist, get_device
-
-    device = get_device("gpu" if torch.cuda.is_available() else "cpu")
-    dist.initialize_dist(device)
 
 
 def read_task(path: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.sweep import SweepConfig
@@ -15,7 +16,7 @@ from medlm_recipes.manifest import FILE_NAME, Manifest, hash_json, stands
 from medlm_recipes.token_math import in_words, parse_tokens, steps_to, tokens_at_budget
 from medlm_recipes.training.opening import check_recipe, run_manifest
 from medlm_recipes.training.plan import TrainPlan, plan_training
-from medlm_recipes.training.run_folder import checkpoint_folder, read_checkpoint
+from medlm_recipes.training.run_folder import read_checkpoint
 
 
 @dataclass

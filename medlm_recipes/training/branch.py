@@ -25,9 +25,9 @@ START_FROM = "start_from"
 IGNORED_AT_START = ["state/schedulers"]
 
 _FREE_IN_A_BRANCH = (
-    "run", "shards", "tokenizer", "start_from", "cluster", "hardware", "scheduler", "max_duration", "budgets",
-    "checkpoint_interval", "validation_interval", "log_interval", "keep_checkpoints", "guard", "validation_shards",
-    "loggers",
+    "run", "save_folder", "shards", "tokenizer", "start_from", "cluster", "hardware", "scheduler", "max_duration",
+    "budgets", "checkpoint_interval", "validation_interval", "log_interval", "keep_checkpoints", "guard",
+    "validation_shards", "loggers",
 )  # fmt: skip  # shards and tokenizer are folders here; what is in them is compared by hash
 
 

@@ -12,6 +12,7 @@ from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
 from medlm_recipes.callbacks.divergence import DivergenceGuard
 from medlm_recipes.callbacks.initial_loss import InitialLossCheck
 from medlm_recipes.callbacks.learning_rate import LearningRateOfStep
+from medlm_recipes.callbacks.mirror import Mirror
 from medlm_recipes.callbacks.perplexity import PerplexityTracker
 from medlm_recipes.callbacks.preemption import SaveOnSigterm
 from medlm_recipes.callbacks.seeds import SeedsOfStep
@@ -28,11 +29,15 @@ from medlm_recipes.training.loggers import build_loggers
 from medlm_recipes.training.model import model_of_run
 from medlm_recipes.training.plan import TrainPlan
 from medlm_recipes.training.rollback import SlowedSchedule, of_trunk, windows_of
-from medlm_recipes.training.run_folder import CHECKPOINTS
 
 
 def components(
-    config: TrainConfig, plan: TrainPlan, manifest: Manifest, load: Path | None, rollbacks: list[Any]
+    config: TrainConfig,
+    plan: TrainPlan,
+    manifest: Manifest,
+    load: Path | None,
+    rollbacks: list[Any],
+    mirror: Mirror | None,
 ) -> dict[str, Any]:
     """Model, data, optimizer, schedule and callbacks, built from the recipe."""
 
@@ -92,11 +97,12 @@ def components(
             SaveOnSigterm(),
             *([SpeedMonitor(window_size=config.log_interval)] if loggers else []),  # costs a collective a step
             BudgetCheckpoints(
-                run / CHECKPOINTS,
+                run,
                 at_tokens(config.checkpoint_interval, at_stop=True),
                 manifest,
                 sharded=config.parallel.fsdp,
                 keep=config.keep_checkpoints,
+                mirror=mirror,
             ),
         ],
     }

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from medlm_recipes.callbacks.checkpoint_names import CHECKPOINTS
 from medlm_recipes.config.loading import load_config, resolved, to_yaml
 from medlm_recipes.config.parallel import LAYOUT
 from medlm_recipes.config.train import TrainConfig
@@ -11,11 +12,11 @@ from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
 from medlm_recipes.training.branch import START_FROM
 from medlm_recipes.training.plan import TrainPlan
-from medlm_recipes.training.run_folder import CHECKPOINTS, TOKENIZER, read_checkpoint, whole_checkpoints
+from medlm_recipes.training.run_folder import TOKENIZER
 
 # Keys that may differ when a run is taken up again: where things stand and what is kept, not what is computed.
 _FREE_ON_RESUME = (
-    "run", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard",
+    "run", "save_folder", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard",
     "validation_shards", "loggers",
 )  # fmt: skip
 
@@ -37,8 +38,7 @@ def open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifest
     """Make the run's folder, or check that it is this recipe's and clear what a kill left half saved."""
     if (run / "config.yaml").is_file():
         before = resolved(load_config(TrainConfig, run / "config.yaml"))
-        whole = whole_checkpoints(run)
-        check_recipe(run, before, read_checkpoint(whole[0]).inputs if whole else manifest.inputs, manifest)
+        check_recipe(run, before, manifest.inputs, manifest)
         for interrupted in (run / CHECKPOINTS).glob("*.partial"):
             print(f"notice: {interrupted} was interrupted while it was saved; removed", flush=True)
             shutil.rmtree(interrupted)

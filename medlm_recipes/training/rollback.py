@@ -17,8 +17,10 @@ from composer.core import State
 from composer.optim import ComposerScheduler
 from composer.utils import dist
 
+from medlm_recipes.callbacks.checkpoint_names import CHECKPOINTS, checkpoint_folders, tokens_of
 from medlm_recipes.callbacks.divergence import Place, RollbackNeeded
 from medlm_recipes.callbacks.events import append_event
+from medlm_recipes.callbacks.mirror import Mirror
 from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import RecipeError
@@ -27,7 +29,6 @@ from medlm_recipes.parallel.agreement import decide_together
 from medlm_recipes.shards.windows import Window, place, span
 from medlm_recipes.training.plan import TrainPlan
 from medlm_recipes.training.resume import choose_start
-from medlm_recipes.training.run_folder import CHECKPOINTS
 
 FILE_NAME = "rollbacks.json"
 
@@ -90,7 +91,9 @@ class SlowedSchedule(ComposerScheduler):
         return lr_scale(self.rollbacks, int(state.timestamp.token)) * self.schedule(state, ssr)
 
 
-def go_back(run: Path, config: TrainConfig, plan: TrainPlan, needed: RollbackNeeded) -> Path | None:
+def go_back(
+    run: Path, config: TrainConfig, plan: TrainPlan, needed: RollbackNeeded, mirror: Mirror | None
+) -> Path | None:
     """Make the newest sound checkpoint from before the trouble the newest of all; all ranks call this together.
 
     Returns it, or None for the checkpoint that a branch began from. What follows from going back is
@@ -102,8 +105,10 @@ def go_back(run: Path, config: TrainConfig, plan: TrainPlan, needed: RollbackNee
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     dist.barrier()
-    target = choose_start(run, at_most=needed.first.tokens)
+    target = choose_start(run, mirror, at_most=needed.first.tokens)
     decide_together(lambda: _record(run, config, plan, needed, target))
+    if mirror:
+        mirror.withdraw_after(tokens_of(target) if target else plan.start)
     return target
 
 
@@ -114,7 +119,7 @@ def _record(run: Path, config: TrainConfig, plan: TrainPlan, needed: RollbackNee
             f"{run}: {cause.kind} at step {step:,} ({cause.what}), and no checkpoint from before it to go back to; set "
             "checkpoint_interval lower than that, or mend the cause: events.jsonl names the samples. Nothing was saved"
         )
-    to_tokens = int(target.name[3:]) if target else plan.start
+    to_tokens = tokens_of(target) if target else plan.start
     own, before = read_rollbacks(run), of_trunk(plan)
     windows = passed_over(plan, config.guard, needed, to_tokens, windows_of([*before, *own]))
     rollback = Rollback(cause.kind, step, to_tokens, config.guard.rollback_lr_factor, windows)
@@ -146,8 +151,8 @@ def passed_over(
 
 def _set_aside(run: Path, tokens: int, number: int) -> None:
     aside = run / CHECKPOINTS / f"abandoned-{number}"
-    for folder in (run / CHECKPOINTS).glob("tok*[0-9]"):
-        if int(folder.name[3:]) > tokens:
+    for folder in checkpoint_folders(run):
+        if tokens_of(folder) > tokens:
             aside.mkdir(exist_ok=True)
             folder.replace(aside / folder.name)
 

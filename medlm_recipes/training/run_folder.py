@@ -2,17 +2,12 @@
 
 from pathlib import Path
 
+from medlm_recipes.callbacks.checkpoint_names import CHECKPOINTS
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import Manifest, differences, file_sizes, hash_file, read_manifest
 from medlm_recipes.tokenization.loading import tokenizer_hash
 
-CHECKPOINTS = "checkpoints"
 TOKENIZER = "tokenizer"
-
-
-def checkpoint_folder(run: str | Path, tokens: int) -> Path:
-    """Where the checkpoint stands that was saved at `tokens`."""
-    return Path(run) / CHECKPOINTS / f"tok{tokens}"
 
 
 def load_path(checkpoint: Path) -> str:
@@ -38,25 +33,6 @@ def damaged_files(folder: Path, share: int = 0, shares: int = 1) -> list[str]:
     """Files of a checkpoint that are not what was saved, by their sha256; of every `shares`-th file from `share`."""
     files = sorted(read_checkpoint(folder).facts["files"].items())
     return [name for name, file in files[share::shares] if hash_file(folder / name) != file["sha256"]]
-
-
-def whole_checkpoints(run: Path) -> list[Path]:
-    """Checkpoints of `run` that are whole by their files' sizes, those with the most tokens first.
-
-    Damaged ones are passed over with a notice. Raises DataError when there are checkpoints but none
-    is whole: a run never starts over in silence.
-    """
-    folders = sorted((run / CHECKPOINTS).glob("tok*[0-9]"), key=lambda folder: int(folder.name[3:]), reverse=True)
-    whole = []
-    for folder in folders:
-        try:
-            read_checkpoint(folder)
-            whole.append(folder)
-        except DataError as error:
-            print(f"notice: {error}; passed over", flush=True)
-    if folders and not whole:
-        raise all_damaged(run)
-    return whole
 
 
 def all_damaged(run: Path) -> DataError:

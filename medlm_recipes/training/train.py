@@ -7,12 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder, tokens_of
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.manifest import Manifest
-from medlm_recipes.training.branch import IGNORED_AT_START, first_start
-from medlm_recipes.training.opening import open_run, run_manifest
+from medlm_recipes.training.branch import IGNORED_AT_START
+from medlm_recipes.training.opening import check_recipe, open_run, run_manifest
 from medlm_recipes.training.plan import TrainPlan, describe, plan_training
-from medlm_recipes.training.run_folder import checkpoint_folder, load_path, read_checkpoint
+from medlm_recipes.training.run_folder import load_path, read_checkpoint
 from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
 
@@ -34,33 +35,42 @@ def train(config: TrainConfig, dry_run: bool) -> None:
 
 
 def _fit(config: TrainConfig, plan: TrainPlan) -> None:
-    import torch
-    from composer.utils import dist, get_device
+    from composer.utils import dist
 
-    from medlm_recipes.parallel.agreement import decide_together
+    from medlm_recipes.callbacks.mirror import Mirror
+    from medlm_recipes.parallel.agreement import decide_together, join_ranks
     from medlm_recipes.parallel.fsdp import check_device
     from medlm_recipes.shards.streaming import remove_stale_shared_memory
     from medlm_recipes.training.resume import choose_start
     from medlm_recipes.training.rollback import go_back
 
     run = Path(config.run)
-    device = get_device("gpu" if torch.cuda.is_available() else "cpu")
-    dist.initialize_dist(device)
+    device = join_ranks()
     check_device(config.parallel, device)
     _silence_known_warnings()
     remove_stale_shared_memory()
     manifest = run_manifest(config, plan)
+    mirror = Mirror(run, config.save_folder) if config.save_folder else None
+    if mirror:
+        mirror.fetch_run()
     decide_together(lambda: open_run(run, config, plan, manifest))
-    start = choose_start(run)
-    if start and int(start.name[3:]) >= plan.end:
+    start = choose_start(run, mirror)
+    if start:
+        saved = read_checkpoint(start)
+        check_recipe(run, saved.config, saved.inputs, manifest)
+    if mirror:  # now, so that a store that cannot be written to is found before the first step
+        mirror.catch_up(start)
+    if start and tokens_of(start) >= plan.end:
         if dist.get_global_rank() == 0:
             print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
         return
-    while (needed := _train_from(start, config, plan, manifest, device)) is not None:
-        start = go_back(run, config, plan, needed)
+    while (needed := _train_from(start, config, plan, manifest, device, mirror)) is not None:
+        start = go_back(run, config, plan, needed, mirror)
 
 
-def _train_from(start: Path | None, config: TrainConfig, plan: TrainPlan, manifest: Manifest, device: Any) -> Any:
+def _train_from(
+    start: Path | None, config: TrainConfig, plan: TrainPlan, manifest: Manifest, device: Any, mirror: Any
+) -> Any:
     """Train from `start`, or the beginning, to the end; or the guard's RollbackNeeded, when it asks for one."""
     from composer import Trainer
     from composer.utils import dist, reproducibility
@@ -69,17 +79,18 @@ def _train_from(start: Path | None, config: TrainConfig, plan: TrainPlan, manife
     from medlm_recipes.callbacks.preemption import EXIT_CODE, SaveOnSigterm
     from medlm_recipes.parallel.agreement import decide_together
     from medlm_recipes.training.components import components, settings
+    from medlm_recipes.training.resume import choose_trunk
     from medlm_recipes.training.rollback import all_rollbacks, to_json
 
     run = Path(config.run)
-    trunk = None if start else decide_together(lambda: first_start(config, plan.trunk))
+    trunk = None if start else choose_trunk(config, plan)
     rollbacks = decide_together(lambda: all_rollbacks(run, plan))
     if rollbacks:
         manifest.facts["rollbacks"] = to_json(rollbacks)
     reproducibility.seed_all(config.seed)
     load = start or trunk
     trainer = Trainer(
-        **components(config, plan, manifest, load, rollbacks),
+        **components(config, plan, manifest, load, rollbacks, mirror),
         **settings(config, plan, device),
         load_path=load and load_path(load),
         load_ignore_keys=IGNORED_AT_START if trunk else None,
@@ -97,11 +108,13 @@ def _train_from(start: Path | None, config: TrainConfig, plan: TrainPlan, manife
         if dist.get_global_rank() == 0:
             print(f"{run}: stopped by SIGTERM at {tokens:,} tokens and saved; start it again to go on", flush=True)
         sys.exit(EXIT_CODE)
+    last = checkpoint_folder(run, tokens)
     if dist.get_global_rank() == 0:
-        last = checkpoint_folder(run, tokens)
-        manifest.facts = read_checkpoint(last).facts | {"checkpoint": str(last.relative_to(run))}
+        manifest.facts["checkpoint"] = str(last.relative_to(run))
         manifest.write(run)
         print(f"{run}: done, {tokens:,} tokens; last checkpoint {last}", flush=True)
+    if mirror:
+        mirror.catch_up(last)
     return None
 
 

@@ -1,4 +1,4 @@
-"""`composer` over two hosts: network namespaces joined by a cable, each with its own shared memory."""
+"""`composer` over two hosts: network namespaces joined by a cable, each with shared memory and a disk of its own."""
 
 import os
 import subprocess
@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launch import ROOT, train_arguments
+from launch import ROOT, STEP_TOKENS, STEPS, train_arguments
 
 from medlm_recipes.callbacks.metrics import read_rows
+from medlm_recipes.training.run_folder import damaged_files
 
 HOSTS = {"medlm-a": ("medlm-va", "10.199.7.1"), "medlm-b": ("medlm-vb", "10.199.7.2")}
+MASTER, STORE_PORT = HOSTS["medlm-a"][1], 29588
+COMPOSER = [sys.executable, "-m", "composer.cli", "--nproc", "1", "--world_size", "2", "--node_rank"]
+MEETING = ["--master_addr", MASTER, "--master_port", "29577", "recipes/train.py"]
 
 
 def ip(*words: str) -> None:
@@ -43,34 +47,59 @@ def tear_down() -> None:
         subprocess.run(["ip", "netns", "del", host], capture_output=True, check=False)
 
 
-def launch(rank: int, host: str, arguments: list[str], tmp_path: Path) -> subprocess.Popen[str]:
-    """One launcher with one rank on one host; /dev/shm and TMPDIR are the host's own."""
-    device, _ = HOSTS[host]
-    _, master = HOSTS["medlm-a"]
-    temporary = tmp_path / host
-    temporary.mkdir()
-    composer = [sys.executable, "-m", "composer.cli", "--nproc", "1", "--world_size", "2", "--node_rank", str(rank)]
-    meeting = ["--master_addr", master, "--master_port", "29577", "recipes/train.py", *arguments]
-    private = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
+def start(host: str, command: list[str], tmp_path: Path) -> subprocess.Popen[str]:
+    """A process on one host, where /dev/shm, TMPDIR and `tmp_path`/disk are the host's own."""
+    temporary, disk = tmp_path / host, tmp_path / "disk"
+    for folder in (temporary, disk):
+        folder.mkdir(exist_ok=True)
+    private = f'mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs {disk} && exec "$@"'
+    store = {"S3_ENDPOINT_URL": f"http://{MASTER}:{STORE_PORT}", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    own = {"GLOO_SOCKET_IFNAME": HOSTS[host][0], "TMPDIR": str(temporary)}
     return subprocess.Popen(
-        ["ip", "netns", "exec", host, "unshare", "-m", "bash", "-c", private, "host", *composer, *meeting],
+        ["ip", "netns", "exec", host, "unshare", "-m", "bash", "-c", private, "host", *command],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": device, "TMPDIR": str(temporary)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **store, **keys, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def test_two_hosts_train_like_one_host_with_two_ranks(hosts: None, trained: Path, line: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    launches = [launch(rank, host, train_arguments(line, run), tmp_path) for rank, host in enumerate(HOSTS)]
+@pytest.fixture
+def store(hosts: None, tmp_path: Path) -> Iterator[str]:
+    """URL of a bucket that both hosts reach."""
+    serve = [sys.executable, "-m", "moto.server", "-H", MASTER, "-p", str(STORE_PORT)]
+    server = start("medlm-a", serve, tmp_path)
+    make = "import boto3, os; s3 = boto3.client('s3', endpoint_url=os.environ['S3_ENDPOINT_URL']); "
+    wait = "\nfor _ in range(50):\n try: s3.create_bucket(Bucket='runs'); break\n except Exception: time.sleep(0.2)"
+    maker = start(
+        "medlm-b", [sys.executable, "-c", f"import time; {make}{wait}\ns3.head_bucket(Bucket='runs')"], tmp_path
+    )
+    assert maker.wait(60) == 0, maker.communicate()[0]
+    yield "s3://runs/run"
+    server.kill()
+    server.communicate()
+
+
+def test_two_hosts_with_a_disk_each_train_like_one_and_leave_a_whole_copy(
+    store: str, trained: Path, line: Path, tmp_path: Path
+) -> None:
+    arguments = train_arguments(line, tmp_path / "disk" / "run", f"save_folder={store}")
+    launches = [start(host, [*COMPOSER, str(rank), *MEETING, *arguments], tmp_path) for rank, host in enumerate(HOSTS)]
     try:
         outputs = [process.communicate(timeout=300)[0] for process in launches]
     finally:
         for process in launches:
             process.kill()
     assert [process.returncode for process in launches] == [0, 0], "\n".join(outputs)
-    pairs = list(zip(read_rows(trained / "metrics.jsonl"), read_rows(run / "metrics.jsonl"), strict=True))
+    copy = tmp_path / "copy"
+    fetch = f"m = Mirror(Path({str(copy)!r}), {store!r}); m.fetch_run(); print(choose_start(m.run, m))"
+    imports = "from medlm_recipes.training.resume import *"
+    fetched = start("medlm-b", [sys.executable, "-c", f"{imports}; {fetch}"], tmp_path)
+    assert f"tok{STEPS * STEP_TOKENS}" in fetched.communicate(timeout=60)[0]
+    newest = copy / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
+    assert not damaged_files(newest) and (newest / "__1_0.distcp").is_file()
+    pairs = list(zip(read_rows(trained / "metrics.jsonl"), read_rows(copy / "metrics.jsonl"), strict=True))
     assert len(pairs) > 40
     assert max(abs(one["loss"] - two["loss"]) for one, two in pairs) < 1e-5

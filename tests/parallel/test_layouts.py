@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from launch import ROOT, STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
 
+from medlm_recipes.callbacks.checkpoint_names import checkpoint_folders, tokens_of
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
@@ -30,8 +31,8 @@ def train(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
         if after:
             shutil.copytree(after[0], folder)
             (folder / "manifest.json").unlink()
-            for checkpoint in (folder / "checkpoints").iterdir():
-                if int(checkpoint.name[3:]) > after[1] * STEP_TOKENS:
+            for checkpoint in checkpoint_folders(folder):
+                if tokens_of(checkpoint) > after[1] * STEP_TOKENS:
                     shutil.rmtree(checkpoint)
         launch = done(composer(ranks, "train", *train_arguments(line, folder, *overrides)))
         assert ("resuming from" in launch.stdout) == bool(after)
@@ -74,15 +75,22 @@ def test_hybrid_sharding_saves_one_replica_and_resumes_to_the_same_end(hybrid: P
     assert (again / "metrics.jsonl").read_text() == (hybrid / "metrics.jsonl").read_text()
 
 
-def test_from_two_ranks_a_run_goes_on_over_four_on_the_same_samples(
+def test_fsdp2_on_four_ranks_equals_one_rank(one_rank: Path, train: Train) -> None:
+    assert_alike(one_rank, train(4))
+
+
+def test_from_two_ranks_a_run_goes_on_over_four_and_then_on_one_with_the_same_samples(
     trained: Path, one_rank: Path, train: Train
 ) -> None:
     """Ten steps on other samples would differ in the first digits."""
     four = train(4, after=(trained, 10))
     assert rows(four, "train")[:10] == rows(trained, "train")[:10] and len(rows(four, "train")) == STEPS
     assert_alike(one_rank, four)
-    later = zip(rows(trained, "train")[10:30], rows(four, "train")[10:30], strict=True)
-    assert max(abs(a["loss"] - b["loss"]) for a, b in later) < 1e-5
+    one = train(1, after=(four, 20))
+    assert rows(one, "train")[:20] == rows(four, "train")[:20] and rows(one, "train")[20:] != rows(four, "train")[20:]
+    for run in (four, one):
+        later = zip(rows(trained, "train")[10:30], rows(run, "train")[10:30], strict=True)
+        assert max(abs(a["loss"] - b["loss"]) for a, b in later) < 1e-5
 
 
 def test_tensor_parallelism_1x2_equals_one_rank(divided: Path, train: Train) -> None:

@@ -11,8 +11,8 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.manifest import read_manifest
 from medlm_recipes.optim.learning_rate import learning_rate
-from medlm_recipes.training.branch import first_start
 from medlm_recipes.training.plan import plan_training
+from medlm_recipes.training.resume import choose_trunk
 from medlm_recipes.training.schedule_curve import landmarks
 
 AT, COOLDOWN, END = 20, 24, 28  # steps at which the branch begins, cools down and ends
@@ -124,13 +124,18 @@ def test_a_trunk_that_is_damaged_or_changed_before_the_first_checkpoint_is_refus
     copy = tmp_path / "trunk"
     shutil.copytree(trunk, copy)
     config = config_of(branch_arguments(line, tmp_path / "run", copy))
-    opened = plan_training(config, 2).trunk
-    assert first_start(config, opened) == Path(config.start_from or "")
-    assert opened is not None
-    opened.facts["steps"] += 1
-    with pytest.raises(DataError, match="changed since"):
-        first_start(config, opened)
-    (Path(config.start_from or "") / "__1_0.distcp").unlink()
+    plan, start = plan_training(config, 2), Path(config.start_from or "")
+    assert choose_trunk(config, plan) == start
+    weights = bytearray((start / "__1_0.distcp").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (start / "__1_0.distcp").write_bytes(weights)
+    with pytest.raises(DataError, match=r"__1_0\.distcp changed since it was saved"):
+        choose_trunk(config, plan)
+    assert plan.trunk is not None
+    plan.trunk.facts["steps"] += 1
+    with pytest.raises(DataError, match=r"changed since .* was opened"):
+        choose_trunk(config, plan)
+    (start / "__1_0.distcp").unlink()
     with pytest.raises(DataError, match=r"__1_0\.distcp"):
         plan_training(config, 2)
 

@@ -13,10 +13,12 @@ import yaml
 from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe, refused, rows, start
 from launch import train_arguments as arguments
 
+from medlm_recipes.callbacks.checkpoint_names import tokens_of
 from medlm_recipes.callbacks.perplexity import drop_rows_after, read_rows
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.manifest import read_manifest
-from medlm_recipes.training.run_folder import damaged_files, whole_checkpoints
+from medlm_recipes.training.resume import choose_start
+from medlm_recipes.training.run_folder import damaged_files
 
 
 def test_a_run_leaves_what_the_next_stages_need(trained: Path) -> None:
@@ -116,15 +118,16 @@ def test_a_checkpoint_without_its_manifest_or_a_whole_file_is_passed_over(
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     last, middle, first = (run / "checkpoints" / f"tok{steps * STEP_TOKENS}" for steps in (STEPS, 20, 10))
-    assert whole_checkpoints(run) == [last, middle, first]
+    assert choose_start(run) == last
     (last / "manifest.json").unlink()
-    assert whole_checkpoints(run) == [middle, first] and str(last) in capsys.readouterr().out
+    assert choose_start(run) == middle and str(last) in capsys.readouterr().out
     with open(middle / "__1_0.distcp", "r+b") as stream:
         stream.truncate(100)
-    assert whole_checkpoints(run) == [first] and "__1_0.distcp" in capsys.readouterr().out
+    assert choose_start(run) == first
+    assert capsys.readouterr().out.count("__1_0.distcp") == 1
     (first / ".metadata").unlink()
     with pytest.raises(DataError, match="every checkpoint is damaged"):
-        whole_checkpoints(run)
+        choose_start(run)
 
 
 def test_a_flipped_byte_sends_the_run_back_to_the_checkpoint_before(trained: Path, line: Path, tmp_path: Path) -> None:
@@ -149,8 +152,9 @@ def test_sigterm_saves_and_leaves_with_its_own_code(trained: Path, line: Path, t
     launch.terminate()  # the launcher alone: it hands the signal on, as a scheduler's would be
     assert launch.wait(30) == 75, (tmp_path / "log").read_text()
     assert "stopped by SIGTERM" in (tmp_path / "log").read_text()
-    newest = whole_checkpoints(run)[0]
-    assert 13 * STEP_TOKENS <= int(newest.name[3:]) < STEPS * STEP_TOKENS
+    newest = choose_start(run)
+    assert newest
+    assert 13 * STEP_TOKENS <= tokens_of(newest) < STEPS * STEP_TOKENS
     assert not (run / "manifest.json").exists()
     assert f"resuming from {newest}" in done(composer(2, "train", *arguments(line, run))).stdout
     assert (run / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
