@@ -1,14 +1,17 @@
-"""What the train verb costs beside a bare PyTorch loop over the same model, loss, optimizer and data.
+"""What a step of the train verb costs beside a bare PyTorch loop's and beside llm-foundry's train.
 
-    python benchmarks/training.py [ROUNDS]
+    python benchmarks/training.py [ROUNDS [FOLDER]]
 
 One CPU process, vocabulary 28,896 (BioMedLM's), fp32. Each round times STEPS steps of the Trainer as
-recipes/train.py sets it up (guard, logging, checkpoint and SIGTERM callbacks on) and of the bare loop,
-one after the other; the ratio of the medians is printed.
+recipes/train.py sets it up (guard, logging, checkpoint and SIGTERM callbacks on), of the bare loop over
+the same model, loss, optimizer and data, and, where FOLDER is given for its environment (made unless
+there), of llm-foundry 0.22.0's train: Hugging Face's GPT-2 of the same shape as it ships it (its own GELU,
+loss and metrics), on the same shards. One after the other; the ratios of the medians are printed.
 """
 
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +25,11 @@ from composer import Trainer
 from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist, get_device, reproducibility
+from llm_foundry import python_with_llm_foundry
 from streaming import MDSWriter
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
@@ -37,6 +44,7 @@ from medlm_recipes.training.opening import run_manifest
 from medlm_recipes.training.plan import TrainPlan, plan_training
 
 VOCABULARY, SEQUENCE, STEPS, WARM_UP = 28_896, 256, 24, 4
+LAYERS, HEADS, WIDTH, BATCH, MICRO_BATCH = 4, 4, 256, 8, 4
 RECIPE = Path(__file__).parents[1] / "yamls/quickstart/train.yaml"
 
 
@@ -105,6 +113,25 @@ def bare(config: TrainConfig, plan: TrainPlan) -> list[float]:
     return seconds(times)
 
 
+def with_llm_foundry(python: Path, shards: Path, folder: Path) -> list[float]:
+    """The same shape, data, batch and optimizer through llm-foundry's train in a process of its own."""
+    model = folder / "hf"
+    GPT2Config(
+        vocab_size=VOCABULARY, n_positions=SEQUENCE, n_layer=LAYERS, n_head=HEADS, n_embd=WIDTH,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+    ).save_pretrained(model)  # fmt: skip
+    words = {f"w{number}": number for number in range(1, VOCABULARY)} | {"<|endoftext|>": 0}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<|endoftext|>"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(model)
+    given = {"model": str(model), "stream": str(shards / "train/random"), "steps": STEPS}
+    given |= {"sequence_length": SEQUENCE, "global_batch": BATCH, "micro_batch": MICRO_BATCH}
+    (folder / "settings.json").write_text(json.dumps(given))
+    peer = Path(__file__).with_name("llm_foundry_steps.py")
+    files = [str(folder / name) for name in ("settings.json", "times.json")]
+    subprocess.run([str(python), "-W", "ignore", str(peer), *files], check=True, stdout=subprocess.DEVNULL)
+    return seconds(json.loads((folder / "times.json").read_text()))
+
+
 def batches(loader: Any) -> Iterator[Any]:
     while True:
         yield from loader
@@ -116,25 +143,30 @@ def seconds(times: list[float]) -> list[float]:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    python = python_with_llm_foundry(Path(sys.argv[2])) if len(sys.argv) > 2 else None
     dist.initialize_dist(get_device("cpu"))
     remove_stale_shared_memory()
-    measured: dict[str, list[float]] = {"trainer": [], "bare": []}
+    measured: dict[str, list[float]] = {"train verb": [], "bare loop": []} | ({"llm-foundry": []} if python else {})
     with tempfile.TemporaryDirectory() as folder:
         shards, tokenizer = make_shards(Path(folder))
-        shape = ["model.n_layer=4", "model.n_head=4", "model.n_embd=256", "global_batch=8", "parallel.micro_batch=4"]
-        length = [f"max_duration={STEPS * 8 * SEQUENCE}tok", "budgets=[]", "scheduler.warmup=8_192tok"]
+        shape = [f"model.n_layer={LAYERS}", f"model.n_head={HEADS}", f"model.n_embd={WIDTH}"]
+        batch = [f"global_batch={BATCH}", f"parallel.micro_batch={MICRO_BATCH}"]
+        length = [f"max_duration={STEPS * BATCH * SEQUENCE}tok", "budgets=[]", "scheduler.warmup=8_192tok"]
         for at in range(rounds):
             given = [f"run={folder}/run{at}", f"shards={shards}", f"tokenizer={tokenizer}", "parallel.fsdp=false"]
-            config = load_config(TrainConfig, RECIPE, [*given, *shape, *length])
+            config = load_config(TrainConfig, RECIPE, [*given, *shape, *batch, *length])
             (Path(config.run) / "checkpoints").mkdir(parents=True)
             plan = plan_training(config, 1)
-            measured["trainer"] += with_trainer(config, plan)
-            measured["bare"] += bare(config, plan)
-    tokens = 8 * SEQUENCE
+            measured["train verb"] += with_trainer(config, plan)
+            measured["bare loop"] += bare(config, plan)
+            if python:
+                measured["llm-foundry"] += with_llm_foundry(python, shards, Path(folder))
+    median = {name: statistics.median(times) for name, times in measured.items()}
     for name, times in measured.items():
-        print(f"{name:8} {tokens / statistics.median(times):8,.0f} tokens/s, median of {len(times)} steps")
-    ratio = statistics.median(measured["trainer"]) / statistics.median(measured["bare"])
-    print(f"a step of the train verb takes {ratio:.3f} x the bare loop's (vocabulary {VOCABULARY:,})")
+        print(f"{name:12} {BATCH * SEQUENCE / median[name]:8,.0f} tokens/s, median of {len(times)} steps")
+    for other in list(median)[1:]:
+        ratio = median["train verb"] / median[other]
+        print(f"a step of the train verb takes {ratio:.3f} x that of the {other} (vocabulary {VOCABULARY:,})")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 
 # A module may import from its own layer's package and from any layer before it.
 LAYERS = [
-    {"errors", "manifest", "token_math", "progress", "__init__"},
+    {"errors", "manifest", "token_math", "progress", "remote", "__init__"},
     {"config"},
     {"corpus"},
     {"tokenization", "models", "optim", "parallel"},
