@@ -18,6 +18,8 @@ from medlm_recipes import __version__
 from medlm_recipes.errors import DataError
 
 FILE_NAME = "manifest.json"
+TASKS = ".tasks"
+"""Folder, below the one that a stage writes, of what its tasks leave for a rerun; no part of the output."""
 
 
 @dataclass
@@ -80,6 +82,7 @@ def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
         raise DataError(f"{partial}: cannot be made ({error.strerror}); choose another out") from None
     try:
         yield partial
+        shutil.rmtree(partial / TASKS, ignore_errors=True)
         manifest.write(partial)
         if out.is_dir():
             out.rmdir()

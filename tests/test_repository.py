@@ -42,6 +42,7 @@ VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 LAYERS = [
     {"errors", "manifest", "token_math", "progress", "remote", "__init__"},
     {"config"},
+    {"execution"},
     {"corpus"},
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},

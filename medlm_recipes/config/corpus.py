@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, within
+from medlm_recipes.config.execution import ExecutionKeys
+from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, section, within
 
 PILE_SETS = ["PubMed Abstracts", "PubMed Central"]
 
@@ -45,7 +46,7 @@ class CorpusConfig:
         check=within(0, 0.5),
     )
     seed: int = key("seed of the split's hash; another seed gives another split", 17)
-    workers: int = key("processes that read inputs side by side; 0: one a core", 0, check=at_least(0))
+    execution: ExecutionKeys = section(ExecutionKeys, "where the work runs; it does not decide what is written")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         if self.format == "pile" and not self.pile_sets:

@@ -129,6 +129,14 @@ def _plain(config: DictConfig, name: str) -> Any:
 
 
 def _nearest_key(name: str, prefix: str, known: dict[str, Any]) -> str:
+    """The key that was meant: the only one of that name inside the groups, else the one spelled most alike."""
+    inside = [
+        f"{prefix}{group}.{name}"
+        for group, (_, hint) in known.items()
+        if is_dataclass(hint) and name in {entry.name for entry, _ in schema_fields(cast(type, hint))}
+    ]
+    if len(inside) == 1:
+        return f"; did you mean {inside[0]}?"
     return did_you_mean(f"{prefix}{name}", [f"{prefix}{key}" for key in known])
 
 

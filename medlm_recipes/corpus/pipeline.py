@@ -1,19 +1,22 @@
 """prepare_corpus: raw files to documents with a split, rejects with their reasons, and a manifest."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from medlm_recipes.config.corpus import CorpusConfig, slug
+from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile, expand_inputs
-from medlm_recipes.corpus.processes import in_processes
 from medlm_recipes.corpus.pubmed_revisions import out_of_date, scan
 from medlm_recipes.corpus.pubmed_xml import SOURCE
 from medlm_recipes.corpus.tally import Tally
 from medlm_recipes.corpus.writing import REJECTED, Task, write_task
 from medlm_recipes.errors import DataError
+from medlm_recipes.execution.processes import in_processes
+from medlm_recipes.execution.tasks import run_tasks
 from medlm_recipes.manifest import Manifest, decisive, hash_file, publish
 from medlm_recipes.progress import track
 
@@ -21,17 +24,17 @@ from medlm_recipes.progress import track
 def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     """Write the documents of `config.inputs` to `config.out`.
 
-    Output does not depend on `config.workers`. Raises DataError for missing or damaged inputs, an
+    Output does not depend on `config.execution`. Raises DataError for missing or damaged inputs, an
     empty corpus, or an `out` that holds something else; then nothing stands under `out`.
     """
     files = expand_inputs(config.inputs, FORMATS[config.format].endings)
     if dry_run:
         _check_and_describe(config, files)
         return
-    hashes = track(in_processes(_hash, files, config.workers), "hashing inputs", "file", len(files))
+    hashes = track(in_processes(_hash, files, config.execution.local_workers), "hashing inputs", "file", len(files))
     manifest = Manifest(
         stage="prepare_corpus",
-        config=decisive(resolved(config), leave_out=("inputs", "out", "workers")),
+        config=decisive(resolved(config), leave_out=("inputs", "out", "execution")),
         inputs={file.name: digest for file, digest in zip(files, hashes, strict=True)},
     )
     with publish(config.out, manifest) as folder:
@@ -48,7 +51,8 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
 def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Tally:
     tally = Tally()
     tasks = _tasks(config, files, folder)
-    for part in track(in_processes(write_task, tasks, config.workers), "writing documents", "part", len(tasks)):
+    tallies = run_tasks(write_task, tasks, config.execution, folder, "write")
+    for part in track(tallies, "writing documents", "part", len(tasks)):
         tally.add(part)
     if not tally.written:
         raise DataError(f"no document in {len(files):,} input files: {tally.outcome()}; nothing was written")
@@ -57,10 +61,14 @@ def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Ta
 
 def _tasks(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> list[Task]:
     size = FORMATS[config.format].files_per_output
+    keys, config = (
+        config.execution,
+        replace(config, execution=ExecutionKeys()),
+    )  # tasks are known again by what they hold
     groups = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
     if config.format != "pubmed_xml":
         return [Task(number, group, folder, config) for number, group in enumerate(groups)]
-    scans = in_processes(scan, [file.path for file in files], config.workers)
+    scans = run_tasks(scan, [file.path for file in files], keys, folder, "scan")
     leave_out = out_of_date(list(track(scans, "finding revisions and deletions", "file", len(files))))
     return [Task(number, group, folder, config, leave_out[number]) for number, group in enumerate(groups)]
 

@@ -74,7 +74,7 @@ def test_pubmed_files_from_the_command_line(tmp_path: Path) -> None:
     assert described.returncode == 0 and "2 files" in described.stdout and "20.00%" in described.stdout
     assert not out.exists()
 
-    done = recipe(*arguments, f"out={out}", "workers=2")
+    done = recipe(*arguments, f"out={out}", "execution.workers=2")
     assert (done.returncode, done.stderr) == (0, "")
     assert "read 42 = written 39 + rejected 1 (no_abstract 1) + skipped 2" in done.stdout
     manifest = read_manifest(out, "prepare_corpus")
@@ -104,9 +104,9 @@ def test_pubmed_files_from_the_command_line(tmp_path: Path) -> None:
     }
 
     first = content(out)
-    again = recipe(*arguments, f"out={out}", "workers=1")
+    again = recipe(*arguments, f"out={out}", "execution.workers=1")
     assert again.returncode == 0 and "nothing to do" in again.stdout
-    assert recipe(*arguments, f"out={tmp_path / 'alone'}", "workers=1").returncode == 0
+    assert recipe(*arguments, f"out={tmp_path / 'alone'}", "execution.workers=1").returncode == 0
     assert content(out) == first == content(tmp_path / "alone")
     other = recipe(*arguments, f"out={out}", "seed=3")
     assert other.returncode == 2 and "seed: 17, now 3" in other.stderr
@@ -157,7 +157,7 @@ def test_damaged_input_ends_with_one_message(tmp_path: Path, damage: Callable[[P
     form = "pile" if "zstd" in damage.__name__ else "pubmed_xml"
     (inputs / "00.jsonl").write_text(pile_line("sound"))
     (inputs / "pubmed21n0001.xml").write_text(HEAD + article(1) + TAIL)
-    ended = recipe(f"yamls/corpus/{form}.yaml", f"inputs={inputs}", f"out={tmp_path / 'out'}", "workers=2")
+    ended = recipe(f"yamls/corpus/{form}.yaml", f"inputs={inputs}", f"out={tmp_path / 'out'}", "execution.workers=2")
     assert ended.returncode == 2
     assert message in ended.stderr and str(inputs) in ended.stderr
     assert ended.stderr.startswith("error: ") and len(ended.stderr.splitlines()) == 1
@@ -206,7 +206,7 @@ def test_short_empty_and_unencodable_texts_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "00.jsonl"
     surrogate = '{"text": "long enough \\ud800", "meta": {"pile_set_name": "PubMed Abstracts"}}\n'
     path.write_text(pile_line("short") + pile_line(" \n ") + surrogate + pile_line("long enough"))
-    facts = prepare("pile", [path], tmp_path / "out", "min_characters=6", "workers=1")
+    facts = prepare("pile", [path], tmp_path / "out", "min_characters=6", "execution.workers=1")
     assert facts["rejected"] == {"empty": 1, "not_utf8": 1, "too_short": 1} and facts["written"] == 1
 
 
@@ -242,7 +242,7 @@ def test_the_real_pubmed_sample(tmp_path: Path) -> None:
     folder = SHARED / "pubmed_baseline"
     if not folder.is_dir():
         pytest.skip(f"no real sample at {folder}")
-    facts = prepare("pubmed_xml", [folder], tmp_path / "out", "workers=2")
+    facts = prepare("pubmed_xml", [folder], tmp_path / "out", "execution.workers=2")
     assert (facts["read"], facts["written"], facts["rejected"]) == (78, 54, {"no_abstract": 24})
     assert len({document.id for document in documents(tmp_path / "out")}) == 54
 
@@ -252,7 +252,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         articles = "".join(article(n, "word " * 100) for n in range(part * 12_000 + 1, part * 12_000 + 12_001))
         (tmp_path / f"pubmed21n000{part}.xml").write_text(HEAD + articles + TAIL)
     command = [sys.executable, "recipes/prepare_corpus.py", "yamls/corpus/pubmed_xml.yaml"]
-    command += [f"inputs={tmp_path}/pubmed*.xml", f"out={tmp_path / 'out'}", "workers=2"]
+    command += [f"inputs={tmp_path}/pubmed*.xml", f"out={tmp_path / 'out'}", "execution.workers=2"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 20
     while not list(tmp_path.glob("out.partial/train/*/*")) and time.monotonic() < until:

@@ -21,10 +21,10 @@ from medlm_recipes.corpus.document import (
 )
 from medlm_recipes.corpus.inputs import InputFile, expand_inputs
 from medlm_recipes.corpus.pile import read_pile
-from medlm_recipes.corpus.processes import in_processes
 from medlm_recipes.corpus.split import split_of
 from medlm_recipes.corpus.text import read_text
 from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.execution.processes import in_processes
 
 COMPRESS = {".jsonl": bytes, ".jsonl.gz": gzip.compress, ".jsonl.zst": zstd.compress}
 PILE = CorpusConfig(format="pile", inputs=["x"], out="unused")

@@ -1,4 +1,4 @@
-"""One function over many tasks on several processes, results in the tasks' order."""
+"""One function over many tasks on several processes of this machine, results in the tasks' order."""
 
 import os
 import threading
@@ -21,12 +21,13 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int) -
     """Yield `function(task)` for every task, in order; the first error ends it.
 
     workers: processes; 0 is one a core. A single one is this process itself.
+    Raises DataError when a worker was killed.
     """
     workers = min(workers or os.cpu_count() or 1, len(tasks))
     if workers <= 1:
         yield from map(function, tasks)
         return
-    with ProcessPoolExecutor(workers, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, initializer=end_with, initargs=(os.getpid(),)) as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for task in tasks:
@@ -36,12 +37,14 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int) -
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise DataError("a worker process was killed, most likely for want of memory; set fewer workers") from None
+            raise DataError(
+                "a worker process was killed, most likely for want of memory; set fewer execution.workers"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this worker when its parent is killed: it must not go on writing where a rerun writes."""
 
     def watch() -> None:

@@ -1,0 +1,49 @@
+"""A task as datatrove's executors see it: one pipeline step, run for a rank."""
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, suppress
+from typing import Any, TextIO
+
+from datatrove.executor.base import PipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from datatrove.utils.stats import Stats
+
+from medlm_recipes.execution.records import Records
+
+
+class TaskStep(PipelineStep):
+    """Runs `function` on the task of a rank and keeps its result.
+
+    An exception of the function does not reach datatrove, which would print it with a traceback: it
+    stays in `error`, and in the records for a launcher on another machine.
+    """
+
+    type = "TASK"
+
+    def __init__(self, function: Callable[[Any], Any], records: Records) -> None:
+        super().__init__()
+        self.name = records.folder.name
+        self.function = function
+        self.records = records
+        self.error: Exception | None = None
+        self.terminal: TextIO | None = None  # where the function's own messages go; None: the process's stderr
+
+    def run(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:
+        self.stats = Stats(str(self))
+        self.error = None
+        with self.track_time("task"), redirect_stderr(self.terminal or sys.stderr):
+            try:
+                self.records.keep(rank, self.function(self.records.task(rank)))
+            except Exception as error:
+                self.error = error
+                with suppress(OSError):
+                    self.records.keep_failure(rank, error)
+
+
+class MarksResults(PipelineExecutor):
+    """An executor for which a rank is completed when its task has a result."""
+
+    def mark_rank_as_completed(self, rank: int) -> None:
+        if self.pipeline[0].error is None:
+            super().mark_rank_as_completed(rank)
