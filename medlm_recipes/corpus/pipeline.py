@@ -16,7 +16,7 @@ from medlm_recipes.corpus.tally import Tally
 from medlm_recipes.corpus.writing import REJECTED, Task, write_task
 from medlm_recipes.errors import DataError
 from medlm_recipes.execution.processes import in_processes
-from medlm_recipes.execution.tasks import run_tasks
+from medlm_recipes.execution.tasks import require_executor, run_tasks
 from medlm_recipes.manifest import Manifest, decisive, hash_file, publish
 from medlm_recipes.progress import track
 
@@ -27,6 +27,7 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     Output does not depend on `config.execution`. Raises DataError for missing or damaged inputs, an
     empty corpus, or an `out` that holds something else; then nothing stands under `out`.
     """
+    require_executor(config.execution)
     files = expand_inputs(config.inputs, FORMATS[config.format].endings)
     if dry_run:
         _check_and_describe(config, files)

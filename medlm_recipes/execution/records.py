@@ -14,7 +14,7 @@ import hashlib
 import json
 import pickle
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,25 @@ class Records:
         unfinished = []
         for number, task in enumerate(tasks):
             given = pickle.dumps(task)
-            if not self._is_finished(number, given):
-                self.marker(number).unlink(missing_ok=True)
-                _write_whole(self._path("tasks", number), given)
+            _write_whole(self._path("tasks", number), given)
+            if not self.is_finished(number):
+                self._path("completions", number).unlink(missing_ok=True)
                 unfinished.append(number)
         return unfinished
 
-    def task(self, number: int) -> Any:
-        return pickle.loads(self._path("tasks", number).read_bytes())  # noqa: S301 (our own, see above)
-
-    def keep(self, number: int, result: Any) -> None:
+    def run(self, number: int, function: Callable[[Any], Any]) -> None:
+        """Run `function` on a task and keep what it returns."""
         given = self._path("tasks", number).read_bytes()
+        result = function(pickle.loads(given))  # noqa: S301 (our own, see above)
         _write_whole(self._path("results", number), hashlib.sha256(given).digest() + pickle.dumps(result))
+
+    def is_finished(self, number: int) -> bool:
+        """Whether the result of the task, as it is now, and its marker stand."""
+        if not self._path("completions", number).is_file():
+            return False
+        with open(self._path("results", number), "rb") as stream:
+            digest = stream.read(_DIGEST_BYTES)
+        return digest == hashlib.sha256(self._path("tasks", number).read_bytes()).digest()
 
     def result(self, number: int) -> Any:
         return pickle.loads(self._path("results", number).read_bytes()[_DIGEST_BYTES:])  # noqa: S301
@@ -72,15 +79,6 @@ class Records:
             if said["kind"]:
                 raise getattr(errors, said["kind"])(said["message"])
             raise RuntimeError(f"task {int(path.name)} failed; its log: {self.folder}/logs\n{said['message']}")
-
-    def marker(self, number: int) -> Path:
-        return self._path("completions", number)
-
-    def _is_finished(self, number: int, given: bytes) -> bool:
-        if not self.marker(number).is_file():
-            return False
-        with open(self._path("results", number), "rb") as stream:
-            return stream.read(_DIGEST_BYTES) == hashlib.sha256(given).digest()
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / kind / f"{number:05d}"  # datatrove's names

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.stats import Stats
+from loguru import logger
 
 from medlm_recipes.execution.records import Records
 
@@ -34,7 +35,7 @@ class TaskStep(PipelineStep):
         self.error = None
         with self.track_time("task"), redirect_stderr(self.terminal or sys.stderr):
             try:
-                self.records.keep(rank, self.function(self.records.task(rank)))
+                self.records.run(rank, self.function)
             except Exception as error:
                 self.error = error
                 with suppress(OSError):
@@ -47,3 +48,8 @@ class MarksResults(PipelineExecutor):
     def mark_rank_as_completed(self, rank: int) -> None:
         if self.pipeline[0].error is None:
             super().mark_rank_as_completed(rank)
+
+
+def silence() -> None:
+    """Nothing of datatrove's log on this process's terminal; the tasks' log files have it."""
+    logger.remove()

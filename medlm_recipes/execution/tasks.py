@@ -1,10 +1,13 @@
 """One function over many tasks, where and on how many workers the recipe says; what is finished stays finished."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from medlm_recipes.config.execution import ExecutionKeys
+from medlm_recipes.errors import ConfigError
 from medlm_recipes.execution.records import Records
 from medlm_recipes.manifest import TASKS
 
@@ -38,15 +41,31 @@ def _completed(
     function: Callable[[T], R], records: Records, ranks: Sequence[int], tasks: int, keys: ExecutionKeys
 ) -> Iterator[int]:
     """Yield `ranks`, in order, as they are completed."""
-    # datatrove takes a third of a second to import
+    # Imported here: datatrove takes a third of a second.
     from fsspec.implementations.local import LocalFileSystem
 
-    from medlm_recipes.execution.step import TaskStep
+    from medlm_recipes.execution.step import TaskStep, silence
 
-    pipeline = [TaskStep(function, records)]
+    silence()
+    step = TaskStep(function, records)
     logging = (str(records.folder), LocalFileSystem())
     if keys.executor == "local":
         from medlm_recipes.execution.local import LocalExecutor
 
-        return LocalExecutor(pipeline, tasks, keys.workers, logging).run(ranks)
-    raise AssertionError(keys.executor)
+        return LocalExecutor([step], tasks, keys.workers, logging).run(ranks)
+    if keys.executor == "slurm":
+        from medlm_recipes.execution.slurm import SlurmExecutor
+
+        return SlurmExecutor(step, tasks, keys, logging).run_and_watch(ranks)
+    from medlm_recipes.execution.on_ray import RayExecutor
+
+    return RayExecutor(step, tasks, keys, logging).run_and_watch(ranks)
+
+
+def require_executor(keys: ExecutionKeys) -> None:
+    """Raises ConfigError when this machine lacks what `keys.executor` needs."""
+    for command in ("sbatch", "squeue", "scancel"):
+        if keys.executor == "slurm" and not shutil.which(command):
+            raise ConfigError(f"execution.executor: slurm: there is no {command} here; run this on a login node")
+    if keys.executor == "ray" and not find_spec("ray"):
+        raise ConfigError("execution.executor: ray: not installed; pip install 'medlm-recipes[ray]'")

@@ -1,0 +1,45 @@
+"""A cluster of one machine: commands that answer as Slurm's do, for tests of what submits and watches jobs."""
+
+from pathlib import Path
+
+_SBATCH = """#!/bin/bash
+script="${@: -1}"
+for argument in "$@"; do
+    case $argument in --export=ALL,*) export "${argument#--export=ALL,}" ;; esac
+done
+id=$((1001 + $(ls $QUEUE/*.sh 2>/dev/null | wc -l)))
+cp "$script" $QUEUE/$id.sh
+echo "$@" > $QUEUE/$id.arguments
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+setsid bash -c "
+    for index in \\$(seq 0 $last); do
+        SLURM_ARRAY_JOB_ID=$id SLURM_ARRAY_TASK_ID=\\$index SLURM_NODELIST=here bash $QUEUE/$id.sh
+    done
+    rm -f $QUEUE/$id.queued" > $QUEUE/$id.out 2>&1 < /dev/null &
+echo $! > $QUEUE/$id.queued
+echo "Submitted batch job $id"
+"""
+_SQUEUE = """#!/bin/bash
+for job in $QUEUE/*.queued; do [ -e $job ] && basename $job .queued; done
+true
+"""
+_SCANCEL = """#!/bin/bash
+for id in "$@"; do
+    kill -9 -- -$(cat $QUEUE/$id.queued)
+    mv $QUEUE/$id.queued $QUEUE/$id.cancelled
+done
+"""
+_SCONTROL = """#!/bin/bash
+[ "$1 $2" = "show hostnames" ] && echo "$3"
+"""
+
+
+def install(folder: Path) -> dict[str, str]:
+    """Write the commands into `folder`; the environment that makes them found, and where they keep their queue."""
+    commands, queue = folder / "bin", folder / "queue"
+    commands.mkdir()
+    queue.mkdir()
+    for name, script in (("sbatch", _SBATCH), ("squeue", _SQUEUE), ("scancel", _SCANCEL), ("scontrol", _SCONTROL)):
+        (commands / name).write_text(script)
+        (commands / name).chmod(0o755)
+    return {"PATH": str(commands), "QUEUE": str(queue)}
