@@ -7,7 +7,6 @@ no times and no machine's paths: the same inputs and config give the same bytes.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +15,9 @@ from typing import Any
 
 from medlm_recipes import __version__
 from medlm_recipes.errors import DataError
+from medlm_recipes.partial import Partial, full_disk
 
 FILE_NAME = "manifest.json"
-TASKS = ".tasks"
-"""Folder, below the one that a stage writes, of what its tasks leave for a rerun; no part of the output."""
 
 
 @dataclass
@@ -63,33 +61,40 @@ def read_manifest(folder: str | Path, stage: str) -> Manifest:
 
 
 @contextmanager
-def publish(out: str | Path, manifest: Manifest) -> Iterator[Path | None]:
+def publish(out: str | Path, manifest: Manifest, *, begun_from: dict[str, Any] | None = None) -> Iterator[Path | None]:
     """Yield a folder to write in; on a clean exit it gets its manifest and its final name `out`.
 
     Yields None when `out` already stands, made from the same config and inputs. Raises DataError,
     naming the difference, when it was made from others: finished work is never overwritten.
-    What a failed or killed run left in `<out>.partial` is removed.
+    begun_from: for a stage that can continue what a killed or failed run left in `<out>.partial`:
+    what, besides stage and version, that must have been begun from (JSON). Anything else there is
+    removed, and so is everything when a stage without it fails.
+    Raises DataError for a full disk, and when another run writes there.
     """
     out = Path(out)
     if is_made(out, manifest):
         yield None
         return
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    begun = None if begun_from is None else {"stage": manifest.stage, "version": manifest.package_version} | begun_from
+    partial = Partial(out.with_name(out.name + ".partial"))
     try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise DataError(f"{partial}: cannot be made ({error.strerror}); choose another out") from None
-    try:
-        yield partial
-        shutil.rmtree(partial / TASKS, ignore_errors=True)
-        manifest.write(partial)
-        if out.is_dir():
-            out.rmdir()
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if is_made(out, manifest):  # by the run that held the lock until now
+            partial.discard()
+            yield None
+            return
+        partial.begin(begun)
+        yield partial.folder
+        manifest.write(partial.folder)
+        partial.become(out)
+    except BaseException as error:
+        if begun is None:
+            partial.discard()
+        full = full_disk(partial.folder, error, kept=begun is not None) if isinstance(error, OSError) else None
+        if full:
+            raise full from None
         raise
+    finally:
+        partial.release()
 
 
 def is_made(out: str | Path, manifest: Manifest) -> bool:

@@ -40,7 +40,11 @@ VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 
 # A module may import from its own layer's package and from any layer before it.
 LAYERS = [
+<<<<<<< HEAD
     {"errors", "manifest", "token_math", "progress", "remote", "__init__"},
+=======
+    {"errors", "manifest", "partial", "token_math", "progress", "__init__"},
+>>>>>>> ea310a0 (A killed or failed prepare_corpus leaves a partial folder that the next run continues; one writer at a time)
     {"config"},
     {"execution"},
     {"corpus"},

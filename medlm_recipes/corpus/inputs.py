@@ -12,10 +12,14 @@ from medlm_recipes.errors import DataError
 
 @dataclass(frozen=True)
 class InputFile:
-    """path: where it is read. name: what manifests, rejects and ids call it; unique in a corpus."""
+    """path: where it is read. name: what manifests, rejects and ids call it; unique in a corpus.
+
+    digest: sha256 of its bytes, once known; a task is known by it when a rerun asks what is finished.
+    """
 
     path: Path
     name: str
+    digest: str = ""
 
 
 def expand_inputs(patterns: Sequence[str], endings: Sequence[str]) -> list[InputFile]:

@@ -10,10 +10,10 @@ from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile, expand_inputs
-from medlm_recipes.corpus.pubmed_revisions import out_of_date, scan
+from medlm_recipes.corpus.pubmed_revisions import Scan, out_of_date, scan
 from medlm_recipes.corpus.pubmed_xml import SOURCE
 from medlm_recipes.corpus.tally import Tally
-from medlm_recipes.corpus.writing import REJECTED, Task, write_task
+from medlm_recipes.corpus.writing import REJECTED, Task, drop_leftovers, write_task
 from medlm_recipes.errors import DataError
 from medlm_recipes.execution.processes import in_processes
 from medlm_recipes.execution.tasks import require_executor, run_tasks
@@ -24,7 +24,8 @@ from medlm_recipes.progress import track
 def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     """Write the documents of `config.inputs` to `config.out`.
 
-    Output does not depend on `config.execution`. Raises DataError for missing or damaged inputs, an
+    Output does not depend on `config.execution`. A killed or failed run leaves `<out>.partial`, from
+    which the next one continues. Raises DataError for missing or damaged inputs, an
     empty corpus, or an `out` that holds something else; then nothing stands under `out`.
     """
     require_executor(config.execution)
@@ -32,13 +33,15 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     if dry_run:
         _check_and_describe(config, files)
         return
-    hashes = track(in_processes(_hash, files, config.execution.local_workers), "hashing inputs", "file", len(files))
+    hashed = in_processes(_with_digest, files, config.execution.local_workers)
+    files = list(track(hashed, "hashing inputs", "file", len(files)))
     manifest = Manifest(
         stage="prepare_corpus",
         config=decisive(resolved(config), leave_out=("inputs", "out", "execution")),
-        inputs={file.name: digest for file, digest in zip(files, hashes, strict=True)},
+        inputs={file.name: file.digest for file in files},
     )
-    with publish(config.out, manifest) as folder:
+    # Every task knows its inputs by their hashes: after one was mended, the others' work still counts.
+    with publish(config.out, manifest, begun_from={"config": manifest.config}) as folder:
         if folder is None:
             return
         tally = _write(config, files, folder)
@@ -55,6 +58,7 @@ def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Ta
     tallies = run_tasks(write_task, tasks, config.execution, folder, "write")
     for part in track(tallies, "writing documents", "part", len(tasks)):
         tally.add(part)
+    drop_leftovers(folder, set(tally.files))
     if not tally.written:
         raise DataError(f"no document in {len(files):,} input files: {tally.outcome()}; nothing was written")
     return tally
@@ -69,14 +73,18 @@ def _tasks(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> li
     groups = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
     if config.format != "pubmed_xml":
         return [Task(number, group, folder, config) for number, group in enumerate(groups)]
-    scans = run_tasks(scan, [file.path for file in files], keys, folder, "scan")
+    scans = run_tasks(_scan, files, keys, folder, "scan")
     leave_out = out_of_date(list(track(scans, "finding revisions and deletions", "file", len(files))))
     return [Task(number, group, folder, config, leave_out[number]) for number, group in enumerate(groups)]
 
 
-def _hash(file: InputFile) -> str:
+def _scan(file: InputFile) -> Scan:
+    return scan(file.path)
+
+
+def _with_digest(file: InputFile) -> InputFile:
     try:
-        return hash_file(file.path)
+        return replace(file, digest=hash_file(file.path))
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read ({error.strerror})") from None
 

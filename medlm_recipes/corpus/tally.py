@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from medlm_recipes.corpus.document import SPLITS, Document
@@ -24,12 +25,16 @@ class Size:
 
 @dataclass
 class Tally:
-    """read: records that the reader yielded. rejected, skipped: by reason. sizes: by split and source."""
+    """read: records that the reader yielded. rejected, skipped: by reason. sizes: by split and source.
+
+    files: what was written, relative to the output's folder.
+    """
 
     read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     sizes: dict[tuple[str, str], Size] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
     @property
     def written(self) -> int:
@@ -43,6 +48,7 @@ class Tally:
         self.read += other.read
         self.rejected.update(other.rejected)
         self.skipped.update(other.skipped)
+        self.files += other.files
         for key, size in other.sizes.items():
             self.sizes.setdefault(key, Size()).add(size)
 

@@ -1,14 +1,15 @@
 """One task of prepare_corpus: some input files to one output file a split and source."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+import os
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.corpus.compressed import open_output
-from medlm_recipes.corpus.document import ENDING, Document, Reject, Skipped
+from medlm_recipes.corpus.document import ENDING, SPLITS, Document, Reject, Skipped
 from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile
 from medlm_recipes.corpus.split import split_of
@@ -46,9 +47,21 @@ def write_task(task: Task) -> Tally:
                     elif isinstance(item, Reject):
                         tally.rejected[item.reason] += 1
                         outputs.rejects().write(item.to_line())
+            tally.files = outputs.files()
     except OSError as error:  # the readers raise DataError, so this is about writing
         raise DataError(f"{task.config.out}: cannot be written ({error.strerror or error})") from None
     return tally
+
+
+def drop_leftovers(folder: Path, written: Collection[Path]) -> None:
+    """Remove what an earlier run wrote into `folder` and this one did not, its inputs having changed since."""
+    for top in (*SPLITS, REJECTED):
+        for here, _, names in os.walk(folder / top, topdown=False):
+            for name in names:
+                if Path(here, name).relative_to(folder) not in written:
+                    Path(here, name).unlink()
+            with suppress(OSError):  # not empty
+                Path(here).rmdir()
 
 
 def _write(document: Document, file: InputFile, outputs: "_Outputs", tally: Tally) -> Reject | None:
@@ -77,13 +90,20 @@ class _Outputs:
         self._opened: dict[tuple[str, ...], IO[bytes]] = {}
 
     def documents(self, split: str, source: str) -> IO[bytes]:
-        return self._opened.get((split, source)) or self._open(split, source, ending=ENDING)
+        return self._opened.get((split, source)) or self._open(split, source)
 
     def rejects(self) -> IO[bytes]:
-        return self._opened.get((REJECTED,)) or self._open(REJECTED, ending=".jsonl")
+        return self._opened.get((REJECTED,)) or self._open(REJECTED)
 
-    def _open(self, *folders: str, ending: str) -> IO[bytes]:
-        path = self.task.folder.joinpath(*folders, f"{self.task.number:05d}{ending}")
+    def files(self) -> list[Path]:
+        return sorted(self._path(*folders) for folders in self._opened)
+
+    def _path(self, *folders: str) -> Path:
+        ending = ".jsonl" if folders == (REJECTED,) else ENDING
+        return Path(*folders, f"{self.task.number:05d}{ending}")
+
+    def _open(self, *folders: str) -> IO[bytes]:
+        path = self.task.folder / self._path(*folders)
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = open_output(path) if ending == ENDING else open(path, "wb")
+        stream = open(path, "wb") if folders == (REJECTED,) else open_output(path)
         return self._opened.setdefault(folders, self._stack.enter_context(stream))

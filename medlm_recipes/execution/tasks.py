@@ -9,7 +9,7 @@ from typing import TypeVar
 from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.execution.records import Records
-from medlm_recipes.manifest import TASKS
+from medlm_recipes.partial import TASKS
 
 T = TypeVar("T")
 R = TypeVar("R")
