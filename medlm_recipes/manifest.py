@@ -15,7 +15,7 @@ from typing import Any
 
 from medlm_recipes import __version__
 from medlm_recipes.errors import DataError
-from medlm_recipes.partial import Partial, full_disk
+from medlm_recipes.partial import Partial, is_full, unwritable
 
 FILE_NAME = "manifest.json"
 
@@ -89,9 +89,8 @@ def publish(out: str | Path, manifest: Manifest, *, begun_from: dict[str, Any] |
     except BaseException as error:
         if begun is None:
             partial.discard()
-        full = full_disk(partial.folder, error, kept=begun is not None) if isinstance(error, OSError) else None
-        if full:
-            raise full from None
+        if is_full(error):
+            raise unwritable(partial.folder, error) from None
         raise
     finally:
         partial.release()

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from medlm_recipes.errors import DataError
 
@@ -81,14 +81,15 @@ class Partial:
             time.sleep(0.1)
 
 
-def full_disk(folder: Path, error: OSError, *, kept: bool) -> DataError | None:
-    """The message for an error of a file system that has no room; None for any other."""
-    if error.errno not in _FULL:
-        return None
-    goes_on = ": it continues where this one stopped" if kept else ""
-    return DataError(
-        f"{folder}: cannot be written ({error.strerror}); make room and run the same command again{goes_on}"
-    )
+def is_full(error: BaseException) -> TypeGuard[OSError]:
+    """Whether the disk, a quota or a limit on the size of files left no room."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def unwritable(folder: str | Path, error: OSError) -> DataError:
+    """The message for an error met while writing below `folder`."""
+    remedy = "; make room and run the same command again" if is_full(error) else ""
+    return DataError(f"{folder}: cannot be written ({error.strerror or error}){remedy}")
 
 
 def _is_locked(lock: IO[str]) -> bool:

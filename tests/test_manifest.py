@@ -1,7 +1,10 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from medlm_recipes import partial
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import Manifest, publish, read_manifest
 
@@ -48,6 +51,46 @@ def test_a_leftover_of_a_killed_run_is_replaced(tmp_path: Path) -> None:
     (leftover / "stale").write_text("x")
     with publish(out, manifest()):
         pass
+    assert {path.name for path in out.iterdir()} == {"manifest.json"}
+
+
+def test_what_was_begun_from_the_same_is_continued(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def fail(begun_from: dict[str, object] | None) -> set[str]:
+        """What a failing run finds, after which it adds a file."""
+        with pytest.raises(RuntimeError), publish(out, manifest(), begun_from=begun_from) as folder:
+            assert folder is not None
+            there = {path.name for path in folder.iterdir()} - {".begun.json", ".lock"}
+            (folder / "half").write_text("x")
+            (folder / ".tasks").mkdir(exist_ok=True)
+            raise RuntimeError
+        assert not out.exists()
+        return there
+
+    assert fail({"seed": 1}) == set()
+    assert fail({"seed": 1}) == {"half", ".tasks"}
+    assert fail({"seed": 2}) == set()
+    assert fail(None) == set() and not out.with_name("out.partial").exists()
+    fail({"seed": 2})
+    with publish(out, manifest(), begun_from={"seed": 2}):
+        pass
+    assert {path.name for path in out.iterdir()} == {"half", "manifest.json"}
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    with ThreadPoolExecutor() as pool:
+        with publish(out, manifest()) as folder:
+            assert folder is not None
+            waits = pool.submit(lambda: publish(out, manifest()).__enter__())
+            time.sleep(0.3)
+            assert not waits.done()
+            monkeypatch.setattr(partial, "_WAIT_SECONDS", 0)
+            with pytest.raises(DataError, match=r"out\.partial: another run writes there"), publish(out, manifest()):
+                pass
+        assert waits.result() is None  # it found the output made
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert {path.name for path in out.iterdir()} == {"manifest.json"}
 
 

@@ -14,7 +14,7 @@ from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile
 from medlm_recipes.corpus.split import split_of
 from medlm_recipes.corpus.tally import Tally
-from medlm_recipes.errors import DataError
+from medlm_recipes.partial import unwritable
 
 REJECTED = "rejected"
 
@@ -49,7 +49,7 @@ def write_task(task: Task) -> Tally:
                         outputs.rejects().write(item.to_line())
             tally.files = outputs.files()
     except OSError as error:  # the readers raise DataError, so this is about writing
-        raise DataError(f"{task.config.out}: cannot be written ({error.strerror or error})") from None
+        raise unwritable(task.config.out, error) from None
     return tally
 
 

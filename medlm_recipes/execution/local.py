@@ -8,9 +8,9 @@ from typing import Any
 
 from datatrove.executor.local import LocalPipelineExecutor
 
-from medlm_recipes.errors import DataError
 from medlm_recipes.execution.processes import in_processes
 from medlm_recipes.execution.step import MarksResults
+from medlm_recipes.partial import unwritable
 
 _QUIET = 1  # datatrove's local_rank 0 alone logs to the terminal
 
@@ -26,8 +26,8 @@ class LocalExecutor(MarksResults, LocalPipelineExecutor):
     def run_rank(self, rank: int) -> int:
         try:
             self._run_for_rank(rank, _QUIET)
-        except OSError as error:  # of a task's own errors none comes through datatrove
-            raise DataError(f"{self.logging_dir.path}: cannot be written ({error.strerror or error})") from None
+        except OSError as error:  # of the log, statistics or marker: a task's own stay in its step
+            raise self.pipeline[0].error or unwritable(self.logging_dir.path, error) from None
         if self.pipeline[0].error:
             raise self.pipeline[0].error
         return rank

@@ -11,6 +11,7 @@ from datatrove.utils.stats import Stats
 from loguru import logger
 
 from medlm_recipes.execution.records import Records
+from medlm_recipes.partial import is_full, unwritable
 
 
 class TaskStep(PipelineStep):
@@ -37,9 +38,9 @@ class TaskStep(PipelineStep):
             try:
                 self.records.run(rank, self.function)
             except Exception as error:
-                self.error = error
+                self.error = unwritable(self.records.folder, error) if is_full(error) else error
                 with suppress(OSError):
-                    self.records.keep_failure(rank, error)
+                    self.records.keep_failure(rank, self.error)
 
 
 class MarksResults(PipelineExecutor):

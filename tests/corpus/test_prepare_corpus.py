@@ -4,7 +4,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,7 +160,7 @@ def test_damaged_input_ends_with_one_message(tmp_path: Path, damage: Callable[[P
     assert ended.returncode == 2
     assert message in ended.stderr and str(inputs) in ended.stderr
     assert ended.stderr.startswith("error: ") and len(ended.stderr.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_an_empty_corpus_says_why(tmp_path: Path) -> None:
     path.write_text("no json\n" + pile_line("   ") + pile_line("x", "Github"))
     with pytest.raises(DataError, match=r"rejected 2 \((not_json|empty) 1, .* 1\) \+ skipped 1 \(other_pile_set 1\)"):
         prepare("pile", [path], tmp_path / "out")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["00.jsonl"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_short_empty_and_unencodable_texts_are_rejected(tmp_path: Path) -> None:
@@ -245,26 +244,3 @@ def test_the_real_pubmed_sample(tmp_path: Path) -> None:
     facts = prepare("pubmed_xml", [folder], tmp_path / "out", "execution.workers=2")
     assert (facts["read"], facts["written"], facts["rejected"]) == (78, 54, {"no_abstract": 24})
     assert len({document.id for document in documents(tmp_path / "out")}) == 54
-
-
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    for part in range(2):
-        articles = "".join(article(n, "word " * 100) for n in range(part * 12_000 + 1, part * 12_000 + 12_001))
-        (tmp_path / f"pubmed21n000{part}.xml").write_text(HEAD + articles + TAIL)
-    command = [sys.executable, "recipes/prepare_corpus.py", "yamls/corpus/pubmed_xml.yaml"]
-    command += [f"inputs={tmp_path}/pubmed*.xml", f"out={tmp_path / 'out'}", "execution.workers=2"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 20
-    while not list(tmp_path.glob("out.partial/train/*/*")) and time.monotonic() < until:
-        time.sleep(0.02)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert len(workers) == 2
-    process.kill()
-    process.wait()
-    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert not (tmp_path / "out").exists()
-    done = recipe(*command[2:])  # what the killed run left is no obstacle
-    assert done.returncode == 0 and "written 24,000" in done.stdout
-    assert not (tmp_path / "out.partial").exists()
