@@ -18,6 +18,8 @@ from medlm_recipes.errors import DataError
 from medlm_recipes.partial import Partial, is_full, unwritable
 
 FILE_NAME = "manifest.json"
+UNFINISHED = "unfinished.json"
+"""Stands in a folder that fetch_corpus is filling or has not finished: what is there is not the whole."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from medlm_recipes.config.cluster import ClusterConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.export import ExportConfig
+from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
 from medlm_recipes.config.sweep import SweepConfig
@@ -24,6 +25,7 @@ from medlm_recipes.training.plan import check_ranks
 # folder or quickstart file -> schema, and what its recipes ask the command line for
 SCHEMAS = {
     "world": (WorldConfig, []),
+    "fetch": (FetchConfig, ["out=x"]),
     "corpus": (CorpusConfig, ["inputs=[x]", "out=x"]),
     "tokenizer": (TokenizerConfig, ["documents=x", "out=x"]),
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
@@ -40,14 +42,10 @@ VERBS = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
 
 # A module may import from its own layer's package and from any layer before it.
 LAYERS = [
-<<<<<<< HEAD
-    {"errors", "manifest", "token_math", "progress", "remote", "__init__"},
-=======
-    {"errors", "manifest", "partial", "token_math", "progress", "__init__"},
->>>>>>> ea310a0 (A killed or failed prepare_corpus leaves a partial folder that the next run continues; one writer at a time)
+    {"errors", "manifest", "partial", "checksums", "token_math", "progress", "remote", "__init__"},
     {"config"},
     {"execution"},
-    {"corpus"},
+    {"corpus", "fetching"},
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
     {"training"},

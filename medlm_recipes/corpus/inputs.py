@@ -3,11 +3,12 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medlm_recipes.errors import DataError
+from medlm_recipes.manifest import UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ def expand_inputs(patterns: Sequence[str], endings: Sequence[str]) -> list[Input
 
     A folder gives every file below it with one of `endings`. A file is named by its path below the
     given folder or below the fixed part of the glob, so that a moved corpus keeps its names.
-    Raises DataError for a pattern that matches nothing and a file with another ending.
+    Raises DataError for a pattern that matches nothing, a file with another ending, and a folder that
+    fetch_corpus has not finished.
     """
     found: dict[Path, tuple[Path, Path]] = {}  # by resolved path: a file given twice is read once
     for pattern in patterns:
@@ -36,6 +38,7 @@ def expand_inputs(patterns: Sequence[str], endings: Sequence[str]) -> list[Input
             raise DataError(f"inputs: {pattern!r} matches no file ending in {' or '.join(endings)}")
         for root, path in matches:
             found.setdefault(path.resolve(), (root, path))
+    _refuse_unfinished({folder for root, path in found.values() for folder in (root.parent, root, path.parent)})
     short = [_name(root, path) for root, path in found.values()]
     times = Counter(short)
     names = [
@@ -44,6 +47,15 @@ def expand_inputs(patterns: Sequence[str], endings: Sequence[str]) -> list[Input
     ]
     files = [InputFile(path, name) for (_, path), name in zip(found.values(), _numbered(names), strict=True)]
     return sorted(files, key=lambda file: (Path(file.name).name, file.name))
+
+
+def _refuse_unfinished(folders: Iterable[Path]) -> None:
+    for folder in sorted(folders):
+        if (folder / UNFINISHED).is_file():
+            raise DataError(
+                f"inputs: {folder}: fetch_corpus has not finished there; run it again, or remove {UNFINISHED} to read "
+                "what there is"
+            )
 
 
 def _matches(pattern: str, endings: Sequence[str]) -> Iterator[tuple[Path, Path]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from medlm_recipes.checksums import verified_sha256
 from medlm_recipes.config.corpus import CorpusConfig, slug
 from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.loading import resolved
@@ -17,7 +18,7 @@ from medlm_recipes.corpus.writing import REJECTED, Task, drop_leftovers, write_t
 from medlm_recipes.errors import DataError
 from medlm_recipes.execution.processes import in_processes
 from medlm_recipes.execution.tasks import require_executor, run_tasks
-from medlm_recipes.manifest import Manifest, decisive, hash_file, publish
+from medlm_recipes.manifest import Manifest, decisive, publish
 from medlm_recipes.progress import track
 
 
@@ -84,7 +85,7 @@ def _scan(file: InputFile) -> Scan:
 
 def _with_digest(file: InputFile) -> InputFile:
     try:
-        return replace(file, digest=hash_file(file.path))
+        return replace(file, digest=verified_sha256(file.path))
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read ({error.strerror})") from None
 
