@@ -13,7 +13,8 @@ SHARED = ROOT.parent / "shared" / "data"  # real samples; a checkout has them be
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+    own_servers = {"NO_PROXY": "127.0.0.1,localhost"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true", **own_servers}
 
 
 STEPS = 40

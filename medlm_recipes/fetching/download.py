@@ -53,7 +53,7 @@ class _Version:
 def bring(transport: Transport, out: Path, name: str, url: str, expected: Callable[[], Expected]) -> FileRecord:
     """The file `name` below `out`, kept when it is the expected one and fetched when it is not.
 
-    expected: asked again after a wrong checksum, since server's file and checksum may just have changed.
+    expected: asked again when the checksum is wrong, since the server may just have changed file and checksum.
     A file that is wrong after `retry.downloads` downloads is put aside under `<name>.damaged`, as is a
     wrong one that stood there. Raises FetchError for such a file and one that the server does not
     deliver, DataError when the disk is full or the folder cannot be written.
@@ -72,6 +72,9 @@ def bring(transport: Transport, out: Path, name: str, url: str, expected: Callab
             etag = _download(transport, url, part)
             digests = digest_file(part)
             problem = wanted.answered(etag).problem(part, digests)
+            if problem:
+                wanted = expected()
+                problem = wanted.answered(etag).problem(part, digests)
             if problem is None:
                 _publish(part, target)
                 aside.unlink(missing_ok=True)
@@ -82,7 +85,6 @@ def bring(transport: Transport, out: Path, name: str, url: str, expected: Callab
                 raise FetchError(f"{url}: {problem}, in {download} downloads; put aside as {aside}")
             _forget(part)
             transport.pause(download, url)
-            wanted = expected()
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror or error}); mend that and run it again: "

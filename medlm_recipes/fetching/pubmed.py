@@ -93,8 +93,11 @@ def parse_listing(page: bytes, url: str) -> list[Listed]:
         return []
     found: dict[str, Listed] = {}
     for link in document.iter("a"):
-        target = urljoin(url, link.get("href") or "")
-        name = unquote(urlsplit(target).path.rsplit("/", 1)[-1])
+        try:
+            target = urljoin(url, link.get("href") or "")
+            name = unquote(urlsplit(target).path.rsplit("/", 1)[-1])
+        except ValueError:
+            continue
         if target == url + name and name:
             found.setdefault(name, Listed(name, _size(link)))
     return [found[name] for name in sorted(found)]
@@ -102,8 +105,8 @@ def parse_listing(page: bytes, url: str) -> list[Listed]:
 
 def _size(link: Any) -> int | None:
     """The last word of the link's line or table row, when it is a size."""
-    rows = list(link.iterancestors("tr"))
-    words = (rows[0].text_content() if rows else link.tail or "").split()
+    row = next(link.iterancestors("tr"), None)
+    words = (link.tail or "" if row is None else " ".join(cell.text_content() for cell in row)).split()
     match = _SIZE.fullmatch(words[-1]) if words else None
     return int(float(match[1]) * _UNITS[match[2].upper()]) if match else None
 
