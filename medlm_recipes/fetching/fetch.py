@@ -106,14 +106,14 @@ def _fetch(config: FetchConfig, source: Source, transport: Transport, facts: dic
 def _run(config: FetchConfig, source: Source, transport: Transport, table: FileTable) -> _Results:
     out, results, in_a_row = Path(config.out), _Results(), 0
 
-    def do(job: Job) -> Outcome | FetchError:
+    def do(job: Job) -> tuple[Job, Outcome | FetchError]:
         try:
-            return source.fetch(job, out)
+            return job, source.fetch(job, out)
         except FetchError as error:
-            return error
+            return job, error
 
     outcomes = in_threads(do, source.jobs(), config.connections, transport.stop)
-    for outcome in track(outcomes, "fetching", "file", source.count):
+    for job, outcome in track(outcomes, "fetching", "file", source.count):
         if isinstance(outcome, FetchError):
             results.failed.append(outcome)
             in_a_row += 1
@@ -123,6 +123,7 @@ def _run(config: FetchConfig, source: Source, transport: Transport, table: FileT
         in_a_row = 0
         results.notes.update(outcome.notes)
         results.not_wanted.update([outcome.not_wanted] if outcome.not_wanted else [])
+        table.visit(job.name)
         for file in outcome.files:
             table.add(file)
     outcomes.close()

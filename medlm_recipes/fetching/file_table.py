@@ -51,10 +51,14 @@ class FileTable:
         self.files += 1
         self.new += file.new
         self.bytes += digests.bytes
-        path = self._out / file.name
-        if path.parent not in self._folders and len(self._folders) == _OPEN_FOLDERS:
+        self.visit(file.name).add(Path(file.name).name)
+
+    def visit(self, name: str) -> set[str]:
+        """Take the folder of a file, fetched or not wanted, among those to look around in; returns its files so far."""
+        folder = (self._out / name).parent
+        if folder not in self._folders and len(self._folders) == _OPEN_FOLDERS:
             self._look_around(next(iter(self._folders)))
-        self._folders.setdefault(path.parent, set()).add(path.name)
+        return self._folders.setdefault(folder, set())
 
     def finish(self) -> None:
         for folder in list(self._folders):
@@ -73,7 +77,7 @@ class FileTable:
 
     def _look_around(self, folder: Path) -> None:
         ours = self._folders.pop(folder)
-        for entry in sorted(folder.iterdir()):
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
             aside = entry.name.endswith((PART, VERSION, DAMAGED)) or entry.name in (FILE_NAME, UNFINISHED, TABLE)
             if entry.name.endswith(self._endings) and entry.name not in ours and not aside and entry.is_file():
                 self.others += 1

@@ -148,7 +148,15 @@ def unreadable_zstd(folder: Path) -> str:
     return "01.jsonl.zst: damaged after line 0"
 
 
-@pytest.mark.parametrize("damage", [cut_xml, cut_gzip, not_gzip, other_xml, empty_file, cut_zstd, unreadable_zstd])
+def other_bytes(folder: Path) -> str:
+    (folder / "pubmed21n0002.xml").write_text(HEAD + article(3) + TAIL)
+    (folder / "pubmed21n0002.xml.md5").write_text(f"MD5(pubmed21n0002.xml)= {'0' * 32}\n")
+    return "pubmed21n0002.xml: damaged: its MD5 is"
+
+
+@pytest.mark.parametrize(
+    "damage", [other_bytes, cut_xml, cut_gzip, not_gzip, other_xml, empty_file, cut_zstd, unreadable_zstd]
+)
 def test_damaged_input_ends_with_one_message(tmp_path: Path, damage: Callable[[Path], str]) -> None:
     inputs = tmp_path / "in"
     inputs.mkdir()

@@ -106,10 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if fault.status:
                 self._answer(fault.status, fault.headers, fault.body or b"", fault)
-            elif "list-type" in query:
-                self._answer(200, {}, self._bucket(path, query), fault)
             elif fault.body is not None:
                 self._answer(200, {}, fault.body, fault)
+            elif "list-type" in query:
+                self._answer(200, {}, self._bucket(path.rstrip("/") + "/", query), fault)
             elif path in self.state.files:
                 self._file(path, fault)
             elif path.endswith("/"):
