@@ -44,7 +44,7 @@ class HubSource:
         self._endpoint = config.url.rstrip("/") or constants.ENDPOINT
         self._api = HfApi(endpoint=self._endpoint, token=os.environ.get(TOKEN) or False)
         self._commit, found = transport.retrying(self._endpoint, self._list)
-        patterns = config.hub.files
+        patterns = [f"{one}*" if one.endswith("/") else one for one in config.hub.files]  # as the hub's own tools do
         wanted = [(safe_name(name), known) for name, known in found if any(fnmatchcase(name, one) for one in patterns)]
         if not wanted:
             raise DataError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def serving() -> Iterator[Server]:
     class Handler(_Handler):
         state = server
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with _Quiet(("127.0.0.1", 0), Handler) as http:
         http.daemon_threads = True
         server.url = f"http://127.0.0.1:{http.server_address[1]}"
         thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
@@ -86,6 +87,12 @@ def serving() -> Iterator[Server]:
         finally:
             http.shutdown()
             thread.join()
+
+
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a killed client
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
