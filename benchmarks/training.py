@@ -94,7 +94,7 @@ def bare(config: TrainConfig, plan: TrainPlan) -> list[float]:
     reproducibility.seed_all(config.seed)
     model = model_of_run(config, plan, run_manifest(config, plan), None).model
     optimizer = build_optimizer(model, config.optimizer)
-    loader = train_loader(config.shards, plan.sources, config.global_batch, config.data, [], 1).dataloader
+    loader = train_loader(config.shards, plan.rows, config.global_batch, config.data, [], 1).dataloader
     micro_batches = config.global_batch // config.parallel.micro_batch
     times = []
     for step, batch in enumerate(batches(loader)):

@@ -8,6 +8,7 @@ from typing import Any
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
 from medlm_recipes.config.fields import at_least, each, key, positive, remote_url, section, tokens, within
 from medlm_recipes.config.guard import GuardKeys
+from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
 from medlm_recipes.config.schedule import SchedulerKeys
@@ -55,6 +56,13 @@ class DataKeys:
     )
     workers: int = key("dataloader processes a rank", 0, check=at_least(0))
     predownload: int = key("samples a rank prefetches from a remote", 1_000, check=at_least(1))
+    mixture: dict[str, Any] | None = key(
+        "source -> its share of the tokens trained on (shares sum to 1), or source -> its tokens (like 420_000_000tok: "
+        "what a run of the targets' sum takes; another run takes them in that ratio). Every train source of the shards "
+        "is named, 0 leaves one out; null: every source once a pass",
+        None,
+        check=check_mixture,
+    )
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from medlm_recipes.config.train import DataKeys
 from medlm_recipes.models.loss import IGNORED
+from medlm_recipes.shards.mixture import rows_of_pass
 from medlm_recipes.shards.windows import Window, kept_batches, without
 
 
@@ -33,6 +34,20 @@ class TokenDataset(StreamingDataset):
         tokens = torch.from_numpy(super().__getitem__(at)["tokens"].astype(np.int64))
         return {"input_ids": tokens, "labels": tokens.clone(), "sample": torch.tensor(int(at))}
 
+    def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sizes of the pieces that a pass shuffles, and the numbers of all its samples.
+
+        Streaming's own draws a stream's fraction afresh every pass, so that in the long run some
+        samples come up often and others never.
+        """
+        pieces = []
+        for number in range(self.num_streams) if stream_id is None else [stream_id]:
+            first = self.shard_offset_per_stream[number]
+            shards = self.samples_per_shard[first : first + self.shards_per_stream[number]]
+            taken = rows_of_pass(shards, self.streams[number].choose, epoch, [self.shuffle_seed, number])
+            pieces += [self.sample_offset_per_shard[first] + piece for piece in taken]
+        return np.array([len(piece) for piece in pieces], np.int64), np.concatenate(pieces)
+
     def pass_over(self, windows: Sequence[Window]) -> None:
         """Leave out the batches of `windows`, and count only the others as taken."""
         self.windows = windows
@@ -44,7 +59,7 @@ def _work_outside_windows(dataset: TokenDataset, world: World, epoch: int, sampl
     assert isinstance(dataset.batch_size, int) and dataset.num_canonical_nodes
     global_batch = dataset.batch_size * world.num_ranks
     # At least as many as there are: streaming pads the pass to whole canonical nodes.
-    batches = (dataset.size + dataset.num_canonical_nodes) // global_batch + 1
+    batches = (dataset.epoch_size + dataset.num_canonical_nodes) // global_batch + 1
     kept = kept_batches(dataset.windows, epoch, batches)[sample_in_epoch // global_batch :]
     start = int(kept[0]) if len(kept) else batches
     return without(generate_work_random_batching(dataset, world, epoch, start * global_batch), kept - start)
@@ -56,7 +71,7 @@ batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
 
 def train_loader(
     shards: str,
-    sources: list[str],
+    rows: Mapping[str, int],
     global_batch: int,
     keys: DataKeys,
     windows: Sequence[Window] = (),
@@ -64,11 +79,12 @@ def train_loader(
 ) -> DataSpec:
     """Batches of `global_batch` / world size · `copies` sequences a rank, shuffled, in an order that
     depends on the seed alone, less the batches of `windows`; its state is kept in checkpoints.
+    rows: what a pass takes of each source (`mixture.rows_a_pass`).
     `copies` consecutive ranks (those of tensor parallelism) get the same.
     """
     batch_size = global_batch * copies // dist.get_world_size()
     dataset = TokenDataset(
-        streams=[Stream(local=str(Path(shards) / "train" / source)) for source in sources],
+        streams=[Stream(local=str(Path(shards) / "train" / source), choose=count) for source, count in rows.items()],
         shuffle=True,
         shuffle_seed=keys.shuffle_seed,
         batch_size=batch_size,

@@ -43,7 +43,7 @@ class Sweep:
 def collect(plan: SweepPlan) -> Sweep:
     """Read a planned sweep's run and evaluations. Raises DataError for a damaged results.json."""
     evaluations = {tokens: plan.evaluation(tokens) for tokens in plan.budgets}
-    points = read_points(plan.run, evaluations, plan.training.step_tokens, plan.training.available)
+    points = read_points(plan.run, evaluations, plan.training.step_tokens, plan.training.pass_tokens)
     findings = find(points)
     return Sweep(
         run=plan.run.name,
@@ -74,7 +74,7 @@ def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
         "batch": f"{plan.train.global_batch} sequences = {training.step_tokens:,} tokens a step",
         "optimizer": _keys(resolved(plan.train.optimizer)),
         "schedule": f"{_keys(resolved(plan.train.scheduler))}; to {training.end:,} tokens; seed {plan.train.seed}",
-        "data": f"{training.available:,} train tokens a pass, from {', '.join(training.sources)}",
+        "data": f"{training.pass_tokens:,} train tokens a pass, from {', '.join(training.sources)}",
         "evaluation": f"{results['task']} on {results['benchmark']}, {results['n']:,} questions",
         "hashes": ", ".join(f"{name} {value[:12]}" for name, value in hashes.items()),
         "package": f"medlm-recipes {__version__}",
@@ -85,10 +85,10 @@ def _keys(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
-def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, available: int) -> list[Point]:
+def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, pass_tokens: int) -> list[Point]:
     """The points of a sweep, by rising tokens.
 
-    evaluations: tokens of a checkpoint -> the folder of its results. step_tokens, available: tokens
+    evaluations: tokens of a checkpoint -> the folder of its results. step_tokens, pass_tokens: tokens
     of one step and of one pass over the train split. Raises DataError for a damaged results.json.
     """
     rows = [row for row in read_rows(run / METRICS) if row["split"] == "validation"]
@@ -99,7 +99,7 @@ def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, avail
             Point(
                 tokens=tokens,
                 steps=tokens // step_tokens,
-                passes=tokens / available,
+                passes=tokens / pass_tokens,
                 validation={row["source"]: _validation(row) for row in rows if row["tokens"] == tokens},
                 accuracy=_score(results) if results else None,
             )

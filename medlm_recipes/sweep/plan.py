@@ -138,7 +138,7 @@ def describe(plan: SweepPlan, standings: list[Standing]) -> str:
         tokens = standing.tokens
         lines.append(
             f"  {f'{tokens:,} ({in_words(tokens)})':>15}  {steps_to(tokens, plan.training.step_tokens):>9,}  "
-            f"{tokens / plan.training.available:>6.2f}  "
+            f"{tokens / plan.training.pass_tokens:>6.2f}  "
             f"{'there' if standing.checkpoint else 'not whole' if standing.problem != 'missing' else 'missing':<10}  "
             f"{'there' if standing.evaluated else 'missing'}"
         )

@@ -57,7 +57,7 @@ def components(
         "algorithms": [TensorParallel(), gradients],
         "train_dataloader": train_loader(
             config.shards,
-            plan.sources,
+            plan.rows,
             config.global_batch,
             config.data,
             windows_of(rollbacks),

@@ -10,6 +10,7 @@ from medlm_recipes.manifest import Manifest
 from medlm_recipes.models.shape import Shape, shape_of
 from medlm_recipes.optim.learning_rate import final_share
 from medlm_recipes.shards.conversion import read_shards
+from medlm_recipes.shards.mixture import rows_a_pass
 from medlm_recipes.token_math import (
     in_words,
     padded_vocabulary,
@@ -19,6 +20,7 @@ from medlm_recipes.token_math import (
     tokens_per_step,
 )
 from medlm_recipes.training.branch import check_branch, read_trunk
+from medlm_recipes.training.sources import notices, scaled, table, uses
 
 _MOST_COUNTED = 1 << 24  # integers that fp32 holds: Composer sums the samples of shared batches in it
 
@@ -38,7 +40,7 @@ class TrainPlan:
     """The derived numbers of a run. Tokens throughout; `budgets` are where checkpoints will stand."""
 
     shards: Manifest
-    sources: list[str]
+    rows: dict[str, int]  # that a pass takes of each source, in the order in which the dataset numbers samples
     validation: list[ValidationStream]
     sequence_length: int
     vocab_size: int
@@ -53,10 +55,14 @@ class TrainPlan:
         return self.trunk.facts["tokens"] if self.trunk else 0
 
     @property
-    def available(self) -> int:
-        """Train tokens in the shards, one pass."""
-        samples = sum(self.shards.facts["splits"]["train"][source]["samples"] for source in self.sources)
-        return samples * self.sequence_length
+    def sources(self) -> list[str]:
+        """Those that are trained on."""
+        return list(self.rows)
+
+    @property
+    def pass_tokens(self) -> int:
+        """Train tokens of one pass over the data."""
+        return sum(self.rows.values()) * self.sequence_length
 
 
 def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
@@ -76,7 +82,11 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
         )
     plan = TrainPlan(
         shards=shards,
-        sources=sorted(splits["train"]),
+        rows=rows_a_pass(
+            {source: counts["samples"] for source, counts in splits["train"].items()},
+            config.data.mixture,
+            config.global_batch,
+        ),
         validation=_validation_streams(config, shards),
         sequence_length=shards.facts["sequence_length"],
         vocab_size=shards.facts["vocab_size"],
@@ -87,10 +97,10 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     )
     if plan.trunk:
         check_branch(config, shards, plan.trunk)
-    if plan.available < step_tokens:
+    if plan.pass_tokens < step_tokens:
         raise ConfigError(
-            f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only {plan.available:,}; "
-            "lower global_batch or give more text"
+            f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only "
+            f"{plan.pass_tokens:,}; lower global_batch or give more text"
         )
     return plan
 
@@ -144,6 +154,7 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         for budget in [*plan.budgets, plan.end]
     )
     validation = ", ".join(stream.label for stream in plan.validation)
+    found = uses(plan.shards.facts["splits"]["train"], plan.rows, plan.sequence_length, plan.end)
     lines = [
         *_hardware(config, world_size),
         f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "
@@ -153,9 +164,12 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
         f"{_flops(shape, plan)}{_from(config, plan)}",
         f"schedule    {_schedule(config, plan)}",
-        f"data        {plan.available:,} tokens in {', '.join(plan.sources)}: {plan.end / plan.available:.2f} passes",
+        f"data        {plan.end / plan.pass_tokens:.2f} passes of {plan.pass_tokens:,} tokens"
+        f"{scaled(config.data.mixture, plan.end)}",
+        *table(found),
         f"validation  {validation or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
+        *notices(found),
     ]
     return "\n".join(lines)
 

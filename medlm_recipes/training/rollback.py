@@ -137,7 +137,7 @@ def passed_over(
     plan: TrainPlan, keys: GuardKeys, needed: RollbackNeeded, to_tokens: int, windows: list[Window]
 ) -> list[Window]:
     """The bad batches and the margin around them, in the data's full order, none before the checkpoint's place."""
-    batches = plan.available // plan.step_tokens + 1
+    batches = plan.pass_tokens // plan.step_tokens + 1
 
     def full(at: Place, taken: int) -> int:
         return place(windows, at.epoch, taken, batches)

@@ -46,7 +46,8 @@ def test_one_value_for_a_list_is_a_list_of_one(good: Path) -> None:
 def test_a_resolved_config_loads_to_itself(good: Path, tmp_path: Path) -> None:
     from medlm_recipes.config.loading import to_yaml
 
-    config = load_config(TrainConfig, good)
+    config = load_config(TrainConfig, good, ["data.mixture={papers: 5tok, replay: 1_000tok}"])
+    assert config.data.mixture == {"papers": "5tok", "replay": "1_000tok"}
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert load_config(TrainConfig, tmp_path / "config.yaml") == config
     assert resolved(config)["scheduler"]["warmup"] == "10tok"
@@ -79,6 +80,11 @@ def test_a_missing_value_says_what_the_key_means(tmp_path: Path) -> None:
         ("optimizer.lr=-1", "must be above 0"),
         ("model=gpt2", "not a group of keys"),
         ("seed=null", "is not an integer"),
+        (
+            "data.mixture={papers: 0.5, replay: 0.4}",
+            "data.mixture: {'papers': 0.5, 'replay': 0.4}: the shares sum to 0.9",
+        ),
+        ("data.mixture=0.5", "data.mixture: 0.5 is not a group of keys or null"),
     ],
 )
 def test_impossible_values_and_combinations_are_refused(good: Path, override: str, words: str) -> None:

@@ -17,7 +17,7 @@ PASS = 50  # batches
 
 
 class Plan:
-    available = PASS * STEP
+    pass_tokens = PASS * STEP
     step_tokens = STEP
 
 
