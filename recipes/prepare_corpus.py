@@ -1,4 +1,4 @@
-"""Turn raw biomedical text (The Pile, PubMed XML, plain text) into documents with a split and a manifest."""
+"""Turn raw text (PubMed XML, The Pile, S2ORC, guidelines, JSONL, hub datasets, .txt) into documents."""
 
 from medlm_recipes.config.command import run_command
 from medlm_recipes.config.corpus import CorpusConfig

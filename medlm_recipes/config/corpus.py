@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from medlm_recipes.config.execution import ExecutionKeys
-from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, section, within
+from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, positive, section, tokens, within
 
+FORMATS = ("pile", "pubmed_xml", "s2orc", "guidelines", "jsonl", "hub", "text")
 PILE_SETS = ["PubMed Abstracts", "PubMed Central"]
 
 
@@ -30,15 +31,54 @@ def sluggable(value: Any) -> None:
 class CorpusConfig:
     format: str = key(
         "form of the inputs: pile (.jsonl, .jsonl.gz or .jsonl.zst records with text and meta.pile_set_name), "
-        "pubmed_xml (NLM's pubmedYYnNNNN.xml or .xml.gz) or text (a document a .txt file)",
-        check=one_of("pile", "pubmed_xml", "text"),
+        "pubmed_xml (NLM's pubmedYYnNNNN.xml or .xml.gz), s2orc (Semantic Scholar's full texts with annotations), "
+        "guidelines (records of epfl-llm/guidelines), jsonl (any records with a text), hub (datasets of the Hugging "
+        "Face hub by id) or text (a document a .txt file)",
+        check=one_of(*FORMATS),
     )
-    inputs: list[str] = key("files, folders or globs to read", check=not_empty)
+    inputs: list[str] = key(
+        "files, folders or globs to read; format hub: ids (owner/name) or folders downloaded from there",
+        check=not_empty,
+    )
     out: str = key("folder to write: <split>/<source>/*.jsonl.zst, rejected/*.jsonl, manifest.json", check=not_empty)
     pile_sets: list[str] = key(
         "format pile: the pile_set_names to keep; each becomes a source", PILE_SETS, check=each(sluggable)
     )
-    source: str = key("format text: name of the source that the documents belong to", "text", check=source_name)
+    source: str = key(
+        "formats text, jsonl, hub: name of the source that the documents belong to", "text", check=source_name
+    )
+    markers: str = key(
+        "format s2orc: gap_replay writes citations, references to figures, captions and formulas within its "
+        "markers ([bib_ref]...[/bib_ref]), none leaves them as they stand",
+        "gap_replay",
+        check=one_of("gap_replay", "none"),
+    )
+    pubmed_only: bool = key("format s2orc: papers without a PMID or PMCID are skipped as not_in_pubmed", True)
+    text_key: str = key("formats jsonl, hub: field of a record that holds its text", "text", check=not_empty)
+    id_key: str | None = key(
+        "formats jsonl, hub: field that holds a record's id; null: a hash of the text is the id", None, check=not_empty
+    )
+    sample_fraction: float = key(
+        "formats jsonl, hub: share of the records that are kept, chosen by a hash of their id; the others are "
+        "skipped as not_sampled",
+        1.0,
+        check=within(0, 1),
+    )
+    sample_tokens: str | None = key(
+        "format jsonl: about so many tokens are kept (420_000_000tok); sample_fraction then follows from the size of "
+        "all texts, which takes a first pass over them; null: no such target",
+        None,
+        check=tokens,
+    )
+    bytes_per_token: float = key(
+        "sample_tokens: bytes of UTF-8 that one token stands for; Llama's tokenizers have about 4 on English "
+        "web text, terms.json of a tokenizer folder tells what another one has",
+        4.0,
+        check=positive,
+    )
+    hub_config: str | None = key("format hub: configuration of the datasets; null: their default", None)
+    hub_split: str = key("format hub: split of the datasets to read", "train", check=not_empty)
+    hub_revision: str | None = key("format hub: commit, tag or branch; null: the newest commit", None)
     min_characters: int = key("documents with a shorter text are rejected as too_short", 1, check=at_least(1))
     validation_fraction: float = key(
         "share of documents that go to the validation split, chosen by a hash of their id",
@@ -49,6 +89,14 @@ class CorpusConfig:
     execution: ExecutionKeys = section(ExecutionKeys, "where the work runs; it does not decide what is written")
 
     def problems(self) -> Iterator[tuple[str, str]]:
+        if self.sample_tokens is not None and self.format != "jsonl":
+            yield "sample_tokens", f"is for format jsonl, not {self.format}; download hub datasets to sample them"
+        if self.sample_fraction != 1 and (self.format not in ("jsonl", "hub") or self.sample_tokens is not None):
+            yield "sample_fraction", "is for formats jsonl and hub, and not beside sample_tokens"
+        if self.sample_fraction == 0:
+            yield "sample_fraction", "must be above 0: nothing would be kept"
+        if self.id_key is not None and self.id_key == self.text_key:
+            yield "id_key", f"is the text_key too ({self.text_key!r}); null makes a hash of the text the id"
         if self.format == "pile" and not self.pile_sets:
             yield "pile_sets", "must not be empty for format pile"
         names = [slug(name) for name in self.pile_sets]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from medlm_recipes.config.fields import did_you_mean
 from medlm_recipes.corpus.compressed import read_lines
 from medlm_recipes.errors import ConfigError, DataError
@@ -14,7 +16,8 @@ SPLITS = ("train", "validation")
 ENDING = ".jsonl.zst"
 EXCERPT_CHARACTERS = 200
 
-_encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one a document
+# For what orjson refuses: integers above 64 bits, and strings that cannot be encoded.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class Document:
 
     def to_line(self) -> bytes:
         """One JSON line. Raises UnicodeEncodeError when a string holds lone surrogates."""
-        return (_encoder.encode(self.__dict__) + "\n").encode()
+        try:
+            return orjson.dumps(self.__dict__, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:
+            return (_encoder.encode(self.__dict__) + "\n").encode()
 
 
 @dataclass(frozen=True)

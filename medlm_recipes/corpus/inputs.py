@@ -15,7 +15,8 @@ from medlm_recipes.manifest import UNFINISHED
 class InputFile:
     """path: where it is read. name: what manifests, rejects and ids call it; unique in a corpus.
 
-    digest: sha256 of its bytes, once known; a task is known by it when a rerun asks what is finished.
+    digest: sha256 of its bytes, or what else stands for its content, once known; a task is known by it when a
+    rerun asks what is finished.
     """
 
     path: Path

@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from medlm_recipes.checksums import verified_sha256
-from medlm_recipes.config.corpus import CorpusConfig, slug
+from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.loading import resolved
-from medlm_recipes.corpus.formats import FORMATS
-from medlm_recipes.corpus.inputs import InputFile, expand_inputs
+from medlm_recipes.corpus.formats import FORMATS, find_inputs
+from medlm_recipes.corpus.inputs import InputFile
+from medlm_recipes.corpus.jsonl import sample_fraction, text_bytes
 from medlm_recipes.corpus.pubmed_revisions import Scan, out_of_date, scan
-from medlm_recipes.corpus.pubmed_xml import SOURCE
 from medlm_recipes.corpus.tally import Tally
 from medlm_recipes.corpus.writing import REJECTED, Task, drop_leftovers, write_task
 from medlm_recipes.errors import DataError
@@ -30,7 +30,7 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
     empty corpus, or an `out` that holds something else; then nothing stands under `out`.
     """
     require_executor(config.execution)
-    files = expand_inputs(config.inputs, FORMATS[config.format].endings)
+    files = find_inputs(config)
     if dry_run:
         _check_and_describe(config, files)
         return
@@ -55,6 +55,8 @@ def prepare_corpus(config: CorpusConfig, dry_run: bool) -> None:
 
 def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Tally:
     tally = Tally()
+    if config.sample_tokens is not None:
+        config = _with_fraction(config, files, folder)
     tasks = _tasks(config, files, folder)
     tallies = run_tasks(write_task, tasks, config.execution, folder, "write")
     for part in track(tallies, "writing documents", "part", len(tasks)):
@@ -67,10 +69,8 @@ def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Ta
 
 def _tasks(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> list[Task]:
     size = FORMATS[config.format].files_per_output
-    keys, config = (
-        config.execution,
-        replace(config, execution=ExecutionKeys()),
-    )  # tasks are known again by what they hold
+    # Tasks are known again by what they hold.
+    keys, config = config.execution, replace(config, execution=ExecutionKeys())
     groups = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
     if config.format != "pubmed_xml":
         return [Task(number, group, folder, config) for number, group in enumerate(groups)]
@@ -83,7 +83,22 @@ def _scan(file: InputFile) -> Scan:
     return scan(file.path)
 
 
+def _with_fraction(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> CorpusConfig:
+    """The config with the share of records that `sample_tokens` asks for, which takes a pass over the inputs."""
+    measured = replace(config, execution=ExecutionKeys())
+    counts = run_tasks(text_bytes, [(file, measured) for file in files], config.execution, folder, "measure")
+    total = sum(track(counts, "measuring texts", "file", len(files)))
+    fraction = sample_fraction(config, total)
+    print(
+        f"inputs hold {total:,} bytes of text, about {total / config.bytes_per_token:,.0f} tokens: "
+        + (f"sampling {fraction:.4%} of the records" if fraction < 1 else "all are kept")
+    )
+    return replace(config, sample_fraction=fraction)
+
+
 def _with_digest(file: InputFile) -> InputFile:
+    if file.digest:
+        return file
     try:
         return replace(file, digest=verified_sha256(file.path))
     except OSError as error:
@@ -97,12 +112,8 @@ def _check_and_describe(config: CorpusConfig, files: Sequence[InputFile]) -> Non
     for file in track(files, "checking the first record of", "file", len(files)):
         for _ in islice(read(file, config, {}), 1):
             pass
-        total += file.path.stat().st_size
-    sources = {
-        "pile": [slug(name) for name in config.pile_sets],
-        "pubmed_xml": [SOURCE],
-        "text": [config.source],
-    }[config.format]
+        total += file.path.stat().st_size if not file.digest else 0
+    sources = FORMATS[config.format].sources(config)
     print(
         f"{config.format}: {len(files):,} files, {total:,} bytes\n"
         f"{config.validation_fraction:.2%} of the documents go to validation, by seed {config.seed}; "

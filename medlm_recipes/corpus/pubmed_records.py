@@ -1,22 +1,23 @@
-"""The records of one PubMed XML file, one at a time, with the memory of each freed behind it.
+"""The records of one PubMed XML file, one at a time, with the memory of each freed behind it."""
 
-Entities are neither expanded nor fetched, no DTD is loaded and the network is off.
-"""
-
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lxml import etree
 
 from medlm_recipes.corpus.compressed import DAMAGE, damaged, open_input
+from medlm_recipes.corpus.pubmed_slices import OtherForm, record_slices
+from medlm_recipes.corpus.safe_xml import element_parser, free, parse_elements
 from medlm_recipes.errors import DataError
 
 ROOT = "PubmedArticleSet"
 ARTICLE, BOOK, DELETION = "PubmedArticle", "PubmedBookArticle", "DeleteCitation"
 
-_iterparse: Any = etree.iterparse  # lxml-stubs lack it
 _MAX_PMID_DIGITS = 18  # what an int64 holds
+_DECLARED_ENTITY = re.compile(rb"&(?!(?:lt|gt|amp|quot|apos);|#)")  # a slice does not say what it stands for
 
 
 class Key(NamedTuple):
@@ -29,23 +30,42 @@ class Key(NamedTuple):
 def read_records(path: Path) -> Iterator[Any]:
     """Yield every PubmedArticle, PubmedBookArticle and DeleteCitation element of a file.
 
-    An element is emptied when the next one is asked for. Raises DataError when the file is missing,
+    An element may be emptied when the next one is asked for. Raises DataError when the file is missing,
     damaged, cut, not well-formed, or not PubMed's.
     """
     done = 0
     try:
+        for element in _read_slices(path):
+            yield element
+            done += 1
+    except (OtherForm, etree.XMLSyntaxError):
+        yield from islice(_read_whole(path), done, None)
+    except DAMAGE as error:
+        raise damaged(path, error, f"after {done:,} records") from None
+
+
+def _read_slices(path: Path) -> Iterator[Any]:
+    """Each record parsed alone: a fifth faster than the whole, for files in NLM's way. Raises OtherForm."""
+    parser = element_parser()
+    for record in record_slices(path):
+        if _DECLARED_ENTITY.search(record):
+            raise OtherForm
+        yield etree.fromstring(record, parser)
+
+
+def _read_whole(path: Path) -> Iterator[Any]:
+    done = 0
+    try:
         with open_input(path) as stream:
-            for _, root in _iterparse(stream, events=("start",), **_SAFE):
+            for root in parse_elements(stream, None, "start"):
                 if root.tag != ROOT:
                     raise DataError(f"{path}: its root is <{root.tag}>, not <{ROOT}>; is it a PubMed file?")
                 break
         with open_input(path) as stream:
-            for _, element in _iterparse(stream, tag=(ARTICLE, BOOK, DELETION), **_SAFE):
+            for element in parse_elements(stream, (ARTICLE, BOOK, DELETION)):
                 yield element
                 done += 1
-                element.clear()
-                while (before := element.getprevious()) is not None:
-                    element.getparent().remove(before)
+                free(element)
     except etree.XMLSyntaxError as error:
         raise DataError(
             f"{path}: not well-formed XML after {done:,} records ({error.msg}); fetch the file again"
@@ -54,18 +74,10 @@ def read_records(path: Path) -> Iterator[Any]:
         raise damaged(path, error, f"after {done:,} records") from None
 
 
-_SAFE: dict[str, Any] = {
-    "resolve_entities": False,
-    "no_network": True,
-    "load_dtd": False,
-    "remove_comments": True,
-    "remove_pis": True,
-}
-
-
-def key_of(article: Any) -> Key | None:
-    """PMID and version of a PubmedArticle; None when it has no PMID."""
-    return _key(article.find("MedlineCitation/PMID"))
+def key_of(record: Any) -> Key | None:
+    """PMID and version of a PubmedArticle or PubmedBookArticle; None when it has no PMID."""
+    body = next(record.iterchildren("BookDocument" if record.tag == BOOK else "MedlineCitation"), None)
+    return None if body is None else _key(next(body.iterchildren("PMID"), None))
 
 
 def deleted_by(deletion: Any) -> list[int]:

@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medlm_recipes.corpus.compressed import DAMAGE, damaged, open_input
-from medlm_recipes.corpus.pubmed_records import ARTICLE, DELETION, deleted_by, key_of, parse_version, read_records
+from medlm_recipes.corpus.compressed import DAMAGE, damaged
+from medlm_recipes.corpus.pubmed_records import DELETION, deleted_by, key_of, parse_version, read_records
+from medlm_recipes.corpus.pubmed_slices import OtherForm, record_slices
 
 SUPERSEDED, DELETED = "superseded", "deleted"
 
-_CHUNK = 1 << 22
 _RECORDS_AT_ONCE = 1 << 22  # bounds the sorting's memory to some 200 MB however many records there are
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The articles of one file in their order (pmid 0: none given) and the PMIDs that it deletes."""
+    """The articles and book articles of one file in their order (pmid 0: none given) and the PMIDs that it deletes."""
 
     pmids: NDArray[np.int64]
     versions: NDArray[np.int16]
@@ -84,30 +84,24 @@ def _scan_tree(path: Path) -> _Found:
     versions: list[int] = []
     deleted: list[int] = []
     for element in read_records(path):
-        if element.tag == ARTICLE:
+        if element.tag == DELETION:
+            deleted += deleted_by(element)
+        else:
             key = key_of(element)
             pmids.append(key.pmid if key else 0)
             versions.append(key.version if key else 1)
-        elif element.tag == DELETION:
-            deleted += deleted_by(element)
     return pmids, versions, deleted
 
 
-# The quick way looks at the bytes; it takes only files written as NLM writes them, where a tag's
-# bytes can be nothing but that tag. Every other file goes the slow way, through the parser.
-_ARTICLE_START = b"<PubmedArticle>"
-_ANY_ARTICLE = re.compile(rb"<PubmedArticle[\s/>]")
-_ARTICLE = re.compile(
-    rb"<PubmedArticle>\s*<MedlineCitation(?:\s[^>]*)?>\s*<PMID(?:\s+Version=[\"'](\d{1,4})[\"'])?\s*>\s*(\d{1,18})\s*</PMID>"
+# The quick way looks at the bytes of files written in NLM's way. What could hide or feign a tag there
+# (comments, CDATA, odd instructions), and records that do not begin with their PMID, are for the parser.
+_PMID = rb"<PMID(?:\s+Version=[\"'](\d{1,4})[\"'])?\s*>\s*(\d{1,18})\s*</PMID>"
+_CITATION = re.compile(
+    rb"<Pubmed(?:Article>\s*<MedlineCitation(?:\s[^>]*)?|BookArticle>\s*<BookDocument(?:\s[^>]*)?)>\s*" + _PMID
 )
-_ANY_DELETION = re.compile(rb"<DeleteCitation[\s/>]")
 _DELETION = re.compile(rb"<DeleteCitation>(?:\s*<PMID[^>]*>\s*\d{1,18}\s*</PMID>)*\s*</DeleteCitation>")
 _DELETED_PMID = re.compile(rb">\s*(\d+)\s*<")
-_HEAD = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?i:utf-8|us-ascii|iso-8859-1)[\"'][^>]*>\s*)?<[!P]"
-)
 _INSTRUCTION = re.compile(rb"<\?[^<>]*\?>")
-_AMBIGUOUS = (b"<!--", b"<![CDATA[", b"<!ENTITY", b"\0")
 
 
 def _scan_bytes(path: Path) -> _Found | None:
@@ -115,34 +109,17 @@ def _scan_bytes(path: Path) -> _Found | None:
     pmids: list[int] = []
     versions: list[int] = []
     deleted: list[int] = []
-    for number, block in enumerate(_blocks(path)):
-        articles = _ARTICLE.findall(block)
-        deletions = _DELETION.findall(block)
-        if (
-            any(mark in block for mark in _AMBIGUOUS)
-            or len(_INSTRUCTION.findall(block)) != block.count(b"<?")
-            or (number == 0 and not _HEAD.match(block))
-            or len(_ANY_ARTICLE.findall(block)) != len(articles)
-            or len(_ANY_DELETION.findall(block)) != len(deletions)
-        ):
-            return None
-        pmids += [int(pmid) for _, pmid in articles]
-        versions += [parse_version(version.decode() or "1") for version, _ in articles]
-        deleted += [int(pmid) for deletion in deletions for pmid in _DELETED_PMID.findall(deletion)]
+    try:
+        for record in record_slices(path):
+            if b"<!" in record or (b"<?" in record and len(_INSTRUCTION.findall(record)) != record.count(b"<?")):
+                return None
+            if citation := _CITATION.match(record):
+                pmids.append(int(citation[2]))
+                versions.append(parse_version((citation[1] or b"1").decode()))
+            elif _DELETION.fullmatch(record):
+                deleted += map(int, _DELETED_PMID.findall(record))
+            else:
+                return None
+    except OtherForm:
+        return None
     return pmids, versions, deleted
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces that end where an article begins, so that no record is cut."""
-    held = b""
-    with open_input(path) as stream:
-        while chunk := stream.read(_CHUNK):
-            held += chunk
-            cut = held.rfind(_ARTICLE_START)
-            if cut > 0:
-                yield held[:cut]
-                held = held[cut:]
-            elif len(held) > 1 << 26:
-                yield held + _ARTICLE_START  # no record of NLM's is this long: not their way
-                return
-    yield held

@@ -6,11 +6,15 @@ _HASHES = 1 << 64
 
 
 def split_of(identifier: str, seed: int, validation_fraction: float) -> str:
-    """`train` or `validation`; independent of order, files and workers.
+    """`train` or `validation`; independent of order, files and workers."""
+    return "validation" if is_within(f"{seed}:{identifier}", validation_fraction) else "train"
 
-    The first 64 bits of sha256("seed:id") are uniform, so that `validation_fraction` of the ids
-    fall below that share of their range.
+
+def is_within(name: str, fraction: float) -> bool:
+    """Whether a name belongs to the given share of all names.
+
+    The first 64 bits of its sha256 are uniform, so that this share of the names falls below that share
+    of their range; a larger share keeps what a smaller one chose.
     """
-    digest = hashlib.sha256(f"{seed}:{identifier}".encode()).digest()
-    is_validation = int.from_bytes(digest[:8], "big") < int(validation_fraction * _HASHES)
-    return "validation" if is_validation else "train"
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") < int(fraction * _HASHES)

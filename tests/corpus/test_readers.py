@@ -8,7 +8,7 @@ import pytest
 from backports import zstd
 
 from medlm_recipes.config.corpus import CorpusConfig
-from medlm_recipes.corpus import compressed, pile, text
+from medlm_recipes.corpus import compressed, json_lines, text
 from medlm_recipes.corpus.compressed import open_output, read_lines
 from medlm_recipes.corpus.document import (
     Document,
@@ -77,7 +77,7 @@ def test_pile_records(tmp_path: Path, ending: str) -> None:
 
 
 def test_a_giant_line_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (compressed, pile):
+    for module in (compressed, json_lines):
         monkeypatch.setattr(module, "MAX_RECORD_BYTES", 100)
     path = tmp_path / "a.jsonl"
     path.write_bytes(record("x" * 350) + record("y") + record("z" * 1000)[:-1])
