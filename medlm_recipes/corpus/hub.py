@@ -40,13 +40,11 @@ def find_hub_files(config: CorpusConfig) -> list[InputFile]:
 
 
 def _files_of(given: str, config: CorpusConfig) -> list[HubFile]:
-    from datasets import load_dataset_builder
-
     folder = Path(given) if Path(given).is_dir() else None
     if folder is None and not _IDENTIFIER.fullmatch(given):
         raise DataError(f"inputs: {given!r} is neither a folder nor a dataset's id, owner/name")
     try:
-        builder = load_dataset_builder(given, name=config.hub_config, revision=config.hub_revision)
+        builder = _datasets().load_dataset_builder(given, name=config.hub_config, revision=config.hub_revision)
     except Exception as error:  # of a dozen libraries, and of the network
         raise DataError(f"inputs: {given}: no dataset can be read there ({_first_line(error)})") from None
     name = str(builder.__module__).rpartition(".")[2]
@@ -78,13 +76,11 @@ def _file(given: str, folder: Path | None, url: str, builder: str, options: Mapp
 
 def read_hub(file: InputFile, config: CorpusConfig, leave_out: Mapping[int, str]) -> Iterator[Item]:
     """One item a record. Raises DataError when the file cannot be read to its end."""
-    from datasets import load_dataset
-
     assert not leave_out and isinstance(file, HubFile)
     number = 0
     try:
-        files = load_dataset(file.builder, data_files=[file.url], split="train", streaming=True, **file.options)
-        for record in files:
+        load = _datasets().load_dataset
+        for record in load(file.builder, data_files=[file.url], split="train", streaming=True, **file.options):
             number += 1
             item = read_record({name: _json(value) for name, value in record.items()}, config)
             if isinstance(item, str):
@@ -93,6 +89,14 @@ def read_hub(file: InputFile, config: CorpusConfig, leave_out: Mapping[int, str]
                 yield item
     except Exception as error:  # of a dozen libraries, and of the network
         raise DataError(f"{file.name}: cannot be read after {number:,} records ({_first_line(error)})") from None
+
+
+def _datasets() -> Any:
+    """The library, without its report of every load to the hub: a folder is read without a network."""
+    import datasets
+
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    return datasets
 
 
 def _json(value: Any) -> Any:
