@@ -49,7 +49,14 @@ def config(*inputs: Path | str, **keys: Any) -> CorpusConfig:
 
 def test_a_folder_of_json_lines_through_the_whole_stage(tmp_path: Path) -> None:
     folder = json_dataset(tmp_path / "notes-set")
-    given = [f"inputs=[{folder}]", "source=notes", "text_key=note", "id_key=id", "validation_fraction=0", "workers=1"]
+    given = [
+        f"inputs=[{folder}]",
+        "source=notes",
+        "text_key=note",
+        "id_key=id",
+        "validation_fraction=0",
+        "execution.workers=1",
+    ]
     keys = load_config(CorpusConfig, ROOT / "yamls/corpus/hub.yaml", [*given, f"out={tmp_path / 'out'}"])
     prepare_corpus(keys, dry_run=True)
     prepare_corpus(keys, dry_run=False)

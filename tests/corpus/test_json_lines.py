@@ -96,13 +96,15 @@ def test_a_token_target_keeps_a_share_that_nothing_but_the_ids_decides(
         for part in range(parts):
             (tmp_path / folder / f"{part}.jsonl").write_text("".join(lines[part::parts]))
         (tmp_path / folder / "0.jsonl").open("a").write("no json\n")
-    facts, documents = prepare(tmp_path / "1", f"inputs={tmp_path / 'a'}", "sample_tokens=20_000tok", "workers=2")
+    facts, documents = prepare(
+        tmp_path / "1", f"inputs={tmp_path / 'a'}", "sample_tokens=20_000tok", "execution.workers=2"
+    )
     assert "about 200,000 tokens: sampling 10.0000% of the records" in capsys.readouterr().out
     assert facts["read"] == 4001 and facts["rejected"] == {"not_json": 1}
     assert facts["written"] + facts["skipped"]["not_sampled"] == 4000
     tokens = sum(size["bytes"] for size in facts["splits"]["train"].values()) / 4
     assert 17_000 < tokens < 23_000  # 400 records, standard deviation 19: five of them
-    _, again = prepare(tmp_path / "2", f"inputs={tmp_path / 'b'}", "sample_tokens=20_000tok", "workers=1")
+    _, again = prepare(tmp_path / "2", f"inputs={tmp_path / 'b'}", "sample_tokens=20_000tok", "execution.workers=1")
     _, by_share = prepare(tmp_path / "3", f"inputs={tmp_path / 'b'}", "sample_fraction=0.1")
     _, other_seed = prepare(tmp_path / "4", f"inputs={tmp_path / 'b'}", "sample_fraction=0.1", "seed=18")
     chosen = {document.id for document in documents}
