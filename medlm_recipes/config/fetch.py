@@ -13,8 +13,10 @@ LICENSES = ["oa_comm", "oa_noncomm", "oa_other", "author_manuscript"]
 def address(value: Any) -> None:
     """A server's address as recipes and manifests may hold it."""
     parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
         raise ValueError("must begin with https:// or http:// and a host")
+    if not value.isprintable() or " " in value:
+        raise ValueError("must have no spaces")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must be a plain address: no user, password, query or fragment")
 

@@ -13,11 +13,11 @@ from medlm_recipes.fetching.download import PART, bring
 from medlm_recipes.fetching.expected import Expected, md5_of_etag
 from medlm_recipes.fetching.pmc_catalogue import Article, local_name
 from medlm_recipes.fetching.pmc_listing import (
-    METADATA,
     address_of,
     classic_folder,
     list_articles,
     list_classic,
+    metadata_key,
 )
 from medlm_recipes.fetching.source import Job, Outcome
 from medlm_recipes.fetching.transport import FetchError, Transport
@@ -69,8 +69,7 @@ class ArticlesSource:
 
     def jobs(self) -> Iterator[Job]:
         for one in self._articles:
-            key = f"{METADATA}{one.pmcid}.{one.version}.json"
-            yield Job(local_name("xml", one.number, ".xml"), address_of(self._config, key), entry=one)
+            yield Job(local_name("xml", one.number, ".xml"), address_of(self._config, metadata_key(one)), entry=one)
 
     def fetch(self, job: Job, out: Path) -> Outcome:
         article: Article = job.entry

@@ -1,6 +1,5 @@
 """The articles that a listing of PMC's bucket names: millions, so held in arrays, some 40 bytes each."""
 
-import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +9,6 @@ import numpy as np
 from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.errors import DataError
 from medlm_recipes.fetching.expected import md5_of_etag
-
-ARTICLE = re.compile(r"PMC(\d{1,18})(?:\.(\d{1,9}))?")
-"""PMCID and, in the bucket's present layout, version of an article."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,12 @@ from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.errors import DataError
 from medlm_recipes.fetching.download import bring
 from medlm_recipes.fetching.expected import Expected, md5_of_etag
-from medlm_recipes.fetching.pmc_catalogue import Catalogue
+from medlm_recipes.fetching.pmc_catalogue import Article, Catalogue
 from medlm_recipes.fetching.s3 import list_folders, list_objects
 from medlm_recipes.fetching.transport import FetchError, Transport
 
-METADATA = "metadata/"
-
-_JSON = re.compile(r"metadata/PMC(\d{1,18})\.(\d{1,9})\.json")
+_METADATA = re.compile(r"metadata/PMC(\d{1,18})\.(\d{1,9})\.json")
+_OWN_METADATA = re.compile(r"PMC(\d{1,18})\.(\d{1,9})/PMC\1\.\2\.json")
 _CLASSIC = re.compile(r"xml/all/PMC(\d{1,18})\.xml")
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
 
@@ -37,10 +36,6 @@ def address_of(config: FetchConfig, key: str) -> str:
 
 def classic_folder(group: str) -> str:
     return f"{group}/xml/all/"
-
-
-def file_list_key(group: str) -> str:
-    return f"{group}/xml/metadata/csv/{group}.filelist.csv"
 
 
 def list_articles(config: FetchConfig, transport: Transport, folder: Path) -> tuple[Catalogue, str]:
@@ -58,28 +53,39 @@ def list_classic(config: FetchConfig, transport: Transport, folder: Path) -> tup
 
     folder: gets the file lists under their own names. Raises DataError as `list_articles` does.
     """
-    catalogue = Catalogue()
+    catalogue, by_bucket = Catalogue(), config.pmc.listing == "bucket"
     for place, group in enumerate(config.pmc.licenses):
-        if config.pmc.listing == "bucket":
+        if by_bucket:
             prefix = f"{config.pmc.prefix}{group}/"
             for one in list_objects(transport, config.url, prefix + "xml/all/"):
                 if match := _CLASSIC.fullmatch(one.key.removeprefix(prefix)):
                     catalogue.add(int(match[1]), 0, group=place, etag=one.etag, size=one.bytes)
         else:
-            url = address_of(config, file_list_key(group))
-            bring(transport, folder, Path(file_list_key(group)).name, url, Expected)
-            _read_file_list(catalogue, folder / Path(file_list_key(group)).name, group, place)
-    return _not_empty(
-        catalogue, config, "xml/all/PMC<n>.xml"
-    ), "the file lists" if config.pmc.listing == "index" else "the bucket's objects"
+            key = f"{group}/xml/metadata/csv/{group}.filelist.csv"
+            name = Path(key).name
+            bring(transport, folder, name, address_of(config, key), Expected)
+            _read_file_list(catalogue, folder / name, group, place)
+    _refuse_empty(catalogue, config, "xml/all/PMC<n>.xml")
+    return catalogue, "the bucket's objects" if by_bucket else "the file lists"
+
+
+def metadata_key(article: Article) -> str:
+    """Layout articles: key of the metadata, which stands in a folder of all, or else in the article's own (group 1)."""
+    name = f"{article.pmcid}.{article.version}"
+    return f"{name}/{name}.json" if article.group else f"metadata/{name}.json"
 
 
 def _metadata_objects(config: FetchConfig, transport: Transport) -> Catalogue:
+    """The articles by `metadata/`, or, in a copy that has none, by the metadata in their own folders."""
     catalogue = Catalogue()
-    for one in list_objects(transport, config.url, config.pmc.prefix + METADATA):
-        if match := _JSON.fullmatch(one.key.removeprefix(config.pmc.prefix)):
-            catalogue.add(int(match[1]), int(match[2]), etag=one.etag)
-    return _not_empty(catalogue, config, METADATA + "PMC<n>.<version>.json")
+    for group, (prefix, form) in enumerate((("metadata/", _METADATA), ("PMC", _OWN_METADATA))):
+        for one in list_objects(transport, config.url, config.pmc.prefix + prefix):
+            if match := form.fullmatch(one.key.removeprefix(config.pmc.prefix)):
+                catalogue.add(int(match[1]), int(match[2]), group=group, etag=one.etag)
+        if len(catalogue):
+            break
+    _refuse_empty(catalogue, config, "metadata/PMC<n>.<version>.json")
+    return catalogue
 
 
 def _inventory(config: FetchConfig, transport: Transport, folder: Path) -> tuple[Catalogue, str]:
@@ -99,10 +105,11 @@ def _inventory(config: FetchConfig, transport: Transport, folder: Path) -> tuple
         with _readable(folder / name, address) as rows:
             for row in rows:
                 key = unquote_plus(row[columns["Key"]]).removeprefix(config.pmc.prefix)
-                if match := _JSON.fullmatch(key):
+                if match := _METADATA.fullmatch(key):
                     catalogue.add(int(match[1]), int(match[2]), etag=row[columns["ETag"]])
         (folder / name).unlink()
-    return _not_empty(catalogue, config, METADATA + "PMC<n>.<version>.json"), f"the inventory of {newest}"
+    _refuse_empty(catalogue, config, "metadata/PMC<n>.<version>.json")
+    return catalogue, f"the inventory of {newest}"
 
 
 @dataclass(frozen=True)
@@ -153,10 +160,9 @@ def _readable(path: Path, what: str) -> Iterator[Iterator[list[str]]]:
             raise FetchError(f"{what}: cannot be read as CSV ({error})") from None
 
 
-def _not_empty(catalogue: Catalogue, config: FetchConfig, form: str) -> Catalogue:
+def _refuse_empty(catalogue: Catalogue, config: FetchConfig, form: str) -> None:
     if not len(catalogue):
         raise DataError(
             f"{config.url}: its listing has no {config.pmc.prefix}{form}; see pmc.layout ({config.pmc.layout}), "
             f"pmc.listing ({config.pmc.listing}) and pmc.prefix"
         )
-    return catalogue

@@ -103,7 +103,7 @@ class Transport:
     def _refuse(self, url: str, response: httpx.Response) -> None:
         status = f"{response.status_code} {response.reason_phrase}".strip()
         if response.status_code in _BUSY or response.status_code >= 500:
-            raise Temporary(status, _seconds(response.headers.get("Retry-After", "")))
+            raise Temporary(status, seconds_of(response.headers.get("Retry-After", "")))
         raise FetchError(f"{url}: {status}")
 
     def retrying(self, url: str, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
@@ -141,7 +141,7 @@ class Transport:
             raise Stopped
 
 
-def _seconds(retry_after: str) -> float:
+def seconds_of(retry_after: str) -> float:
     """A Retry-After header, which is a number of seconds or a date; 0 when it is neither."""
     if retry_after.strip().isdecimal():
         return float(retry_after)

@@ -1,21 +1,17 @@
 """A server, and the verb pointed at it with pauses too short to notice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fetch_server import Server, serving
+from fetch_server import SHORT, Fetch, Server, serving
 from launch import ROOT
 
 from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.fetching.fetch import fetch_corpus
 from medlm_recipes.manifest import UNFINISHED, read_manifest
-
-SHORT = ["retry.pause=0.01", "retry.attempts=3"]
-
-Fetch = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,12 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 from xml.sax.saxutils import escape
 
+SHORT = ["retry.pause=0.01", "retry.attempts=3"]
+"""Overrides that make a fetch's pauses too short to notice."""
+
+Fetch = Callable[..., dict[str, Any]]
+"""The fixture of that name."""
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SHORT, Fetch
-from fetch_server import Fault, Server, serving
+from fetch_server import SHORT, Fault, Fetch, Server, serving
 from launch import ROOT
 
 from medlm_recipes.errors import ConfigError, DataError

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fetch
-from fetch_server import Fault, Server, md5
+from fetch_server import Fault, Fetch, Server, md5
 from launch import SHARED
 
 from medlm_recipes.errors import DataError
@@ -199,7 +198,7 @@ def test_what_is_no_bucket_is_one_message(bucket: Server, tmp_path: Path, fetch:
         (bomb, "its listing has no metadata/PMC<n>"),
         (loop, "does not go on where it was cut"),
     ):
-        bucket.faults[BUCKET] = [Fault(body=body)]
+        bucket.faults[BUCKET] = [Fault(body=body)] * 2
         with pytest.raises(DataError, match=words):
             fetch("pmc_oa", url, tmp_path, "pmc.listing=bucket")
     with pytest.raises(DataError, match=r"has no inventory under elsewhere/; set pmc\.listing=bucket"):
@@ -225,6 +224,15 @@ def test_a_mirror_with_a_prefix(server: Server, tmp_path: Path, fetch: Fetch) ->
         out = tmp_path / listing
         given = ["pmc.prefix=copies/pmc/", f"pmc.listing={listing}"]
         assert fetch("pmc_oa", f"{server.url}/bucket", out, *given)["files"] == 2
+
+
+def test_a_copy_with_the_article_folders_alone(server: Server, tmp_path: Path, fetch: Fetch) -> None:
+    put_article(server, 176545)
+    put_article(server, 176545, 2)
+    for path in [path for path in server.files if "/metadata/" in path]:
+        del server.files[path]
+    fetch("pmc_oa", server.url + BUCKET, tmp_path, "pmc.listing=bucket")
+    assert b"PMC176545.2" in (tmp_path / "xml/PMC00176xxx/PMC176545.xml").read_bytes()
 
 
 def test_the_real_articles_through_a_bucket(server: Server, tmp_path: Path, fetch: Fetch) -> None:

@@ -12,8 +12,7 @@ from gzip import compress
 from pathlib import Path
 
 import pytest
-from conftest import SHORT, Fetch
-from fetch_server import Fault, Server, md5
+from fetch_server import SHORT, Fault, Fetch, Server, md5
 from launch import ROOT, SHARED, done, recipe, refused
 
 from medlm_recipes.corpus.inputs import expand_inputs
@@ -276,6 +275,14 @@ def test_only_http_is_followed(baseline: Server, tmp_path: Path, fetch: Fetch) -
     with pytest.raises(DataError, match=r"1 of 4 could not be fetched(.|\n)*0001\.xml\.gz: cannot be followed"):
         fetch("pubmed_baseline", baseline.url + FOLDER, tmp_path / "out")
     assert (tmp_path / "out" / NAMES[1]).exists()
+
+
+def test_the_environment_names_the_proxy(
+    baseline: Server, tmp_path: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", baseline.url)
+    fetch("pubmed_baseline", f"http://nowhere.invalid{FOLDER}", tmp_path)
+    assert is_whole(baseline, tmp_path)
 
 
 def test_two_runs_do_not_fill_one_folder(baseline: Server, tmp_path: Path, fetch: Fetch) -> None:
