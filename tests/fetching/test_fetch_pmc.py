@@ -201,6 +201,7 @@ def test_what_is_no_bucket_is_one_message(bucket: Server, tmp_path: Path, fetch:
         bucket.faults[BUCKET] = [Fault(body=body)] * 2
         with pytest.raises(DataError, match=words):
             fetch("pmc_oa", url, tmp_path, "pmc.listing=bucket")
+    bucket.faults.clear()
     with pytest.raises(DataError, match=r"has no inventory under elsewhere/; set pmc\.listing=bucket"):
         fetch("pmc_oa", url, tmp_path, "pmc.inventory=elsewhere/")
     with pytest.raises(DataError, match=r"oa_comm\.filelist\.csv: 404"):

@@ -96,6 +96,12 @@ def test_a_rerun_fetches_what_is_new_missing_or_damaged_and_nothing_else(
     assert (tmp_path / "pubmed25n0001.xml.gz").read_bytes() == b"mine"
     assert "notice: 1 other files among them, like" in capsys.readouterr().out
 
+    (tmp_path / NAMES[0]).unlink()
+    baseline.faults[FOLDER + NAMES[0]] = [Fault(status=404)]
+    with pytest.raises(DataError, match="1 of 4 could not be fetched"):
+        fetch("pubmed_baseline", url, tmp_path)
+    assert (tmp_path / UNFINISHED).exists() and not (tmp_path / "manifest.json").exists()
+
 
 def test_files_fetched_by_other_means_are_kept_when_they_are_right(
     baseline: Server, tmp_path: Path, fetch: Fetch
@@ -141,9 +147,9 @@ def test_a_file_that_changes_between_its_parts_is_not_spliced(
     baseline.faults[path] = [
         Fault(drop_after=40_000, then=lambda: baseline.put(path, new, companion=True)),
     ]
-    fetch("pubmed_baseline", baseline.url + FOLDER, tmp_path, "limit=1")
-    assert (tmp_path / NAMES[0]).read_bytes() == new
-    # Seen from the answer's headers already, and not by the checksum alone.
+    # Seen from the answer's headers already: a spliced file would be a download with a wrong checksum.
+    fetch("pubmed_baseline", baseline.url + FOLDER, tmp_path, "limit=1", "retry.downloads=1")
+    assert (tmp_path / NAMES[0]).read_bytes() == new and len(new) == len(content(0))
     assert [asked for at, asked in baseline.asked if at == path][:2] == [None, "bytes=40000-"]
     assert baseline.times(path) == (2 if if_range else 3)
 
