@@ -132,9 +132,8 @@ class Transport:
                 "run it again then"
             )
         doubled = min(self.retry.longest_pause, self.retry.pause * 2.0 ** min(failures - 1, 30))
-        if asked:
-            self._quiet_until = max(self._quiet_until, time.monotonic() + asked)
-        self._wait(max(asked, doubled * random.uniform(0.5, 1.0)))  # noqa: S311 (spreads the tries, no secret)
+        self._quiet_until = max(self._quiet_until, time.monotonic() + asked)
+        self._wait(doubled * random.uniform(0.5, 1.0))  # noqa: S311 (spreads the tries, no secret)
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(max(seconds, 0.0)):
