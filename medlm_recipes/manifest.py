@@ -84,6 +84,12 @@ def publish(out: str | Path, manifest: Manifest, *, begun_from: dict[str, Any] |
             partial.discard()
             yield None
             return
+        if _is_whole(partial.folder, manifest):
+            partial.become(out)
+            print(f"{out}: done; only the name was missing, the run before was killed at its very end", flush=True)
+            yield None
+            return
+        (partial.folder / FILE_NAME).unlink(missing_ok=True)
         partial.begin(begun)
         yield partial.folder
         manifest.write(partial.folder)
@@ -96,6 +102,15 @@ def publish(out: str | Path, manifest: Manifest, *, begun_from: dict[str, Any] |
         raise
     finally:
         partial.release()
+
+
+def _is_whole(folder: Path, manifest: Manifest) -> bool:
+    """Whether the manifest, the last that a stage writes, is in a partial folder and of the same config and inputs."""
+    try:
+        old = read_manifest(folder, manifest.stage)
+    except DataError:
+        return False
+    return (old.config, old.inputs) == (manifest.config, manifest.inputs)
 
 
 def is_made(out: str | Path, manifest: Manifest) -> bool:

@@ -1,3 +1,4 @@
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_what_was_begun_from_the_same_is_continued(tmp_path: Path) -> None:
     with publish(out, manifest(), begun_from={"seed": 2}):
         pass
     assert {path.name for path in out.iterdir()} == {"half", "manifest.json"}
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_not_repeated(tmp_path: Path) -> None:
+    out, folder = tmp_path / "out", tmp_path / "out.partial"
+    for of, gives in ((manifest(seed=1), None), (manifest(seed=2), folder)):
+        (folder / ".tasks").mkdir(parents=True)
+        of.write(folder)
+        with publish(out, manifest(seed=1), begun_from={}) as found:
+            assert found == gives and (out / "manifest.json").exists() == (not found)
+        assert {path.name for path in out.iterdir()} == {"manifest.json"}
+        assert read_manifest(out, "prepare_corpus").config == {"seed": 1}
+        shutil.rmtree(out)
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ class RayExecutor(MarksResults, RayPipelineExecutor):
         begun = not ray.is_initialized()
         if begun:
             _connect()
+        self._say_what_is_short()
         thread = threading.Thread(target=self.run, daemon=True)
         thread.start()
         try:
@@ -42,6 +43,18 @@ class RayExecutor(MarksResults, RayPipelineExecutor):
         finally:
             if begun:
                 ray.shutdown()  # ends the tasks that still run
+
+    def _say_what_is_short(self) -> None:
+        """A task that fits no node waits for ever, unless the cluster grows by itself."""
+        needs = {"CPU": self.cpus_per_task, "memory": self.cpus_per_task * self.mem_per_cpu_gb * (1 << 30)}
+        largest = {name: max((node["Resources"].get(name, 0) for node in ray.nodes()), default=0) for name in needs}
+        for name, amount in needs.items():
+            if amount > largest[name]:
+                print(
+                    f"notice: a task asks for {name} {amount:,}, Ray's largest node has {largest[name]:,.0f}; it waits "
+                    "for a larger one (execution.cpus_per_task, execution.mem_per_cpu_gb)",
+                    flush=True,
+                )
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
         """In a process of its own: the pool that calls this waits for ever for one that was killed."""
