@@ -136,7 +136,7 @@ def test_a_full_disk_is_one_message_and_no_output(
     write_inputs(tmp_path / "in")
     given = arguments(tmp_path / "in", tmp_path / "disk/out", "execution.workers=2")
     command = [sys.executable, str(ROOT / "recipes/prepare_corpus.py"), str(PILE), *given]
-    message = refused(limit(tmp_path, command), "disk/out: cannot be written", "make room and run the same command")
+    message = refused(limit(tmp_path, command), "disk/out", "cannot be written", "make room and run the same command")
     assert len(message.splitlines()) == 1
     assert content(tmp_path / "kept") == prepare(tmp_path / "in", tmp_path / "untouched")
 
