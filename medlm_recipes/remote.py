@@ -4,12 +4,73 @@ Credentials and endpoints are those of each store's own library: for s3 the AWS_
 S3_ENDPOINT_URL for a store that is not Amazon's. Nothing is ever deleted there.
 """
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from medlm_recipes.errors import DataError
+from medlm_recipes.manifest import FILE_NAME
+from medlm_recipes.progress import track
+
+
+def is_remote(place: str) -> bool:
+    """Whether `place` is a URL rather than a path."""
+    return "://" in place
+
+
+def local_place(url: str) -> Path:
+    """Where copies of a remote folder stand: below XDG_CACHE_HOME, by default ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "medlm-recipes", *PurePosixPath(url.replace("://", "/")).parts)
+
+
+def local_copy(place: str, wanted: Callable[[str], bool] = lambda name: True) -> Path:
+    """The folder `place`, or a copy of a remote one: its files whose names are `wanted`.
+
+    What is there already in the same size is not fetched again, unless the manifest has changed.
+    Processes of one machine wait for each other. Raises DataError when nothing is there.
+    """
+    if not is_remote(place):
+        return Path(place)
+    remote, folder = RemoteFolder(place), local_place(place)
+    names = [name for name in remote.names() if wanted(name)]
+    if not names:
+        raise DataError(f"{place}: there are no such files; check the URL")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [name for name in names if not _is_there(remote, folder, name)]
+        for name in track(missing, f"fetching {place}", "file", len(missing)):
+            remote.get(name, folder / name)
+    return folder
+
+
+def _is_there(remote: "RemoteFolder", folder: Path, name: str) -> bool:
+    # A manifest's size says nothing of its hashes, and it is small.
+    path = folder / name
+    return Path(name).name != FILE_NAME and path.is_file() and path.stat().st_size == remote.size(name)
+
+
+@contextmanager
+def local_output(out: str) -> Iterator[str]:
+    """The folder to write instead of a remote `out`, which it is copied to on a clean exit, its manifest last."""
+    if not is_remote(out):
+        yield out
+        return
+    remote, folder = RemoteFolder(out), local_place(out)
+    there = remote.names()
+    if FILE_NAME in there:  # so that the stage finds its output made, or made from something else
+        remote.get(FILE_NAME, folder / FILE_NAME)
+    yield str(folder)
+    if FILE_NAME in there or not folder.is_dir():
+        return
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    files.sort(key=lambda path: path == folder / FILE_NAME)
+    for path in track(files, f"copying to {out}", "file", len(files)):
+        remote.put(path, path.relative_to(folder).as_posix())
 
 
 class RemoteFolder:
@@ -29,7 +90,17 @@ class RemoteFolder:
     def names(self, below: str = "") -> list[str]:
         """Files whose name begins with `below`, sorted."""
         with self._explained(below):
-            return sorted(key[len(self._path) + 1 :] for key in self._store.list_objects(f"{self._path}/{below}"))
+            keys = self._store.list_objects(f"{self._path}/{below}")
+        names = sorted(key[len(self._path) + 1 :] for key in keys if not key.endswith("/"))
+        for name in names:
+            if ".." in PurePosixPath(name).parts or name.startswith("/"):
+                raise DataError(f"{self.url}/{name}: such a name would leave the folder that it is copied to")
+        return names
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        with self._explained(name):
+            return int(self._store.get_object_size(f"{self._path}/{name}"))
 
     def put(self, path: Path, name: str) -> None:
         """Copy the file `path` there; it appears under `name` when all of it is there."""
