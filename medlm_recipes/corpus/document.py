@@ -106,3 +106,15 @@ def read_document_file(path: Path) -> Iterator[Document]:
             yield Document(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: line {number} is not a document ({error}); prepare the corpus again") from None
+
+
+def read_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers and texts of one file of documents; quicker than whole ones. Raises DataError as they do."""
+    for number, line in read_lines(path):
+        try:
+            text = orjson.loads(line)["text"]
+            if not isinstance(text, str):
+                raise TypeError(f"text is {text!r}")
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: line {number} is not a document ({error}); prepare the corpus again") from None
+        yield number, text

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,8 @@ from medlm_recipes.corpus.tally import Tally
 from medlm_recipes.partial import unwritable
 
 REJECTED = "rejected"
+PART_BYTES = 1 << 24
+"""Lines before compression after which a part of documents ends."""
 
 
 @dataclass(frozen=True)
@@ -81,29 +83,58 @@ def _write(document: Document, file: InputFile, outputs: "_Outputs", tally: Tall
     return None
 
 
+class DocumentParts:
+    """Lines of documents in files of some 16 MB before compression, which later stages read side by side.
+
+    NNNNN.jsonl.zst, NNNNN_0001.jsonl.zst and so on, in the order of their names.
+    """
+
+    def __init__(self, first: Path) -> None:
+        self.paths = [first]
+        self._stream = open_output(first)
+        self._size = 0
+
+    def write(self, line: bytes) -> None:
+        if self._size >= PART_BYTES:
+            self.close()
+            name = self.paths[0].name.removesuffix(ENDING)
+            self.paths.append(self.paths[0].with_name(f"{name}_{len(self.paths):04d}{ENDING}"))
+            self._stream = open_output(self.paths[-1])
+            self._size = 0
+        self._stream.write(line)
+        self._size += len(line)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 class _Outputs:
     """The task's output files, each opened when it is first written to."""
 
     def __init__(self, task: Task, stack: ExitStack) -> None:
         self.task = task
         self._stack = stack
-        self._opened: dict[tuple[str, ...], IO[bytes]] = {}
+        self._documents: dict[tuple[str, str], DocumentParts] = {}
+        self._rejects: IO[bytes] | None = None
 
-    def documents(self, split: str, source: str) -> IO[bytes]:
-        return self._opened.get((split, source)) or self._open(split, source)
+    def documents(self, split: str, source: str) -> DocumentParts:
+        if (split, source) not in self._documents:
+            parts = DocumentParts(self._path(split, source, ending=ENDING))
+            self._documents[split, source] = self._stack.enter_context(closing(parts))
+        return self._documents[split, source]
 
     def rejects(self) -> IO[bytes]:
-        return self._opened.get((REJECTED,)) or self._open(REJECTED)
+        if self._rejects is None:
+            self._rejects = self._stack.enter_context(open(self._path(REJECTED, ending=".jsonl"), "wb"))
+        return self._rejects
 
     def files(self) -> list[Path]:
-        return sorted(self._path(*folders) for folders in self._opened)
+        paths = [path for parts in self._documents.values() for path in parts.paths]
+        if self._rejects:
+            paths.append(Path(self._rejects.name))
+        return sorted(path.relative_to(self.task.folder) for path in paths)
 
-    def _path(self, *folders: str) -> Path:
-        ending = ".jsonl" if folders == (REJECTED,) else ENDING
-        return Path(*folders, f"{self.task.number:05d}{ending}")
-
-    def _open(self, *folders: str) -> IO[bytes]:
-        path = self.task.folder / self._path(*folders)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = open(path, "wb") if folders == (REJECTED,) else open_output(path)
-        return self._opened.setdefault(folders, self._stack.enter_context(stream))
+    def _path(self, *folders: str, ending: str) -> Path:
+        folder = self.task.folder.joinpath(*folders)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{self.task.number:05d}{ending}"

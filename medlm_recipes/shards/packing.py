@@ -1,68 +1,79 @@
-"""Documents to rows of exactly `sequence_length` tokens, without gaps."""
+"""Documents to rows of `sequence_length` tokens: cut from one stream, or each whole in a row.
 
+wrap: the stream of all documents, each with its end-of-text token, is cut into rows; nothing is padded.
+pad: a document stands whole in one row, beside others if they fit; one that is longer than a row fills
+rows of its own and its rest is placed like a document. What is left of a row is filled with end-of-text
+tokens. No text gives an end-of-text token, and one that stands alone (of a document as long as whole rows)
+begins a row: so an end-of-text token behind another is filling, and nothing else is.
+"""
+
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medlm_recipes.corpus.document import Document
-
-_DOCUMENTS_AT_ONCE = 1_000  # a batch of the tokenizer, which encodes it on all cores
+_OPEN_ROWS = 256  # rows that wait for a document that fits: abstracts fill rows of 1024 to 98 %
 
 
-@dataclass
-class PackingCounts:
-    """documents, bytes (UTF-8) and tokens that went in; samples that came out; tokens left over.
+class RowFiller:
+    """Best fit over the last rows begun. The rows depend on the documents and their order alone."""
 
-    tokens = samples · sequence_length + tokens_left_over, end-of-text tokens included.
-    """
+    def __init__(self, sequence_length: int, end_of_text: int) -> None:
+        self._length = sequence_length
+        self._end_of_text = end_of_text
+        self._number = count()
+        self._open: list[tuple[int, int, list[NDArray[Any]]]] = []  # room, number, documents; least room first
 
-    documents: int = 0
-    bytes: int = 0
-    tokens: int = 0
-    samples: int = 0
-    tokens_left_over: int = 0
+    def rows(self, ids: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The rows that were full or given up when the documents of `ids`, each with its end-of-text, were placed."""
+        ends = np.flatnonzero(ids == self._end_of_text) + 1
+        for document in np.split(ids, ends[:-1]):
+            whole = (len(document) - 1) // self._length * self._length
+            yield from document[:whole].reshape(-1, self._length)
+            yield from self._place(document[whole:])
 
+    def rest(self) -> Iterator[NDArray[Any]]:
+        """The rows still open, in the order in which they were begun."""
+        for room, _, documents in sorted(self._open, key=lambda row: row[1]):
+            yield self._filled(room, documents)
+        self._open = []
 
-def smallest_dtype(vocab_size: int) -> np.dtype[Any]:
-    """The smallest unsigned type that holds every id below `vocab_size`."""
-    return np.min_scalar_type(vocab_size - 1)
+    def _place(self, document: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        size = len(document)
+        at = bisect_left(self._open, (size,)) if size > 1 else len(self._open)
+        room, number, documents = self._open.pop(at) if at < len(self._open) else (self._length, next(self._number), [])
+        documents.append(document.copy())  # a view would keep all of its batch
+        if room == size:
+            yield self._filled(0, documents)
+            return
+        insort(self._open, (room - size, number, documents))
+        if len(self._open) > _OPEN_ROWS:
+            fullest, _, documents = self._open.pop(0)
+            yield self._filled(fullest, documents)
 
-
-def pack(
-    documents: Iterable[Document], tokenizer: Any, sequence_length: int, counts: PackingCounts
-) -> Iterator[NDArray[Any]]:
-    """Yield arrays (sequence_length,) of ids: each document followed by one end-of-text token, and
-    the stream of all of them cut into rows. The last, incomplete row is counted as left over.
-    """
-    dtype = smallest_dtype(len(tokenizer))
-    rest = np.empty(0, dtype)
-    for batch in _batches(documents):
-        pieces = [rest, *_encode(batch, tokenizer, dtype)]
-        counts.documents += len(batch)
-        counts.bytes += sum(len(document.text.encode()) for document in batch)
-        counts.tokens += sum(len(piece) for piece in pieces[1:])
-        stream = np.concatenate(pieces)
-        whole = len(stream) // sequence_length
-        yield from stream[: whole * sequence_length].reshape(whole, sequence_length)
-        counts.samples += whole
-        rest = stream[whole * sequence_length :]
-    counts.tokens_left_over = len(rest)
-
-
-def _encode(batch: list[Document], tokenizer: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    # A text that spells out a special token is text: only the end of a document is an end-of-text token.
-    encoded = tokenizer(
-        [document.text for document in batch], add_special_tokens=False, split_special_tokens=True, verbose=False
-    )
-    for ids in encoded["input_ids"]:
-        yield np.array([*ids, tokenizer.eos_token_id], dtype)
+    def _filled(self, room: int, documents: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([*documents, np.full(room, self._end_of_text, documents[0].dtype)])
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    stream = iter(documents)
-    while batch := list(islice(stream, _DOCUMENTS_AT_ONCE)):
+def is_padding(rows: Any, end_of_text: int) -> Any:
+    """Which tokens of padded rows (..., sequence), a tensor or an array, are filling: True there."""
+    ends = rows == end_of_text
+    padding = ends & False
+    padding[..., 1:] = ends[..., 1:] & ends[..., :-1]
+    return padding
+
+
+def in_batches(texts: Iterable[tuple[int, str]], characters: int) -> Iterator[list[tuple[int, str]]]:
+    """Numbered texts in lists of at least so many characters, but for the last."""
+    batch, size = [], 0
+    for number, text in texts:
+        batch.append((number, text))
+        size += len(text)
+        if size >= characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch

@@ -18,21 +18,28 @@ from torch.utils.data import DataLoader, Dataset
 
 from medlm_recipes.config.train import DataKeys
 from medlm_recipes.models.loss import IGNORED
+from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_of_pass
+from medlm_recipes.shards.packing import is_padding
 from medlm_recipes.shards.windows import Window, kept_batches, without
 
 
 class TokenDataset(StreamingDataset):
     """Samples {"input_ids", "labels", "sample"}: int64 (sequence_length,) twice, and the sample's number.
 
-    The model shifts the labels. Numbers count over the streams in the order given.
+    The model shifts the labels; those of filling are IGNORED. Numbers count over the streams in the order given.
     """
 
     windows: Sequence[Window] = ()
+    filled_with: int | None = None
+    """The token with which rows are filled up, as packing.py says; None: they are not."""
 
     def __getitem__(self, at: Any) -> dict[str, torch.Tensor]:
         tokens = torch.from_numpy(super().__getitem__(at)["tokens"].astype(np.int64))
-        return {"input_ids": tokens, "labels": tokens.clone(), "sample": torch.tensor(int(at))}
+        labels = tokens.clone()
+        if self.filled_with is not None:
+            labels[is_padding(tokens, self.filled_with)] = IGNORED
+        return {"input_ids": tokens, "labels": labels, "sample": torch.tensor(int(at))}
 
     def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sizes of the pieces that a pass shuffles, and the numbers of all its samples.
@@ -69,6 +76,11 @@ _OUTSIDE_WINDOWS = "outside_windows"
 batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
 
 
+def _filling(shards: str) -> int | None:
+    facts = read_shards(shards).facts
+    return int(facts["end_of_text"]) if facts.get("packing") == "pad" else None
+
+
 def train_loader(
     shards: str,
     rows: Mapping[str, int],
@@ -92,6 +104,7 @@ def train_loader(
         predownload=keys.predownload,
         replication=copies if copies > 1 else None,
     )
+    dataset.filled_with = _filling(shards)
     if windows:
         dataset.pass_over(windows)
     loader = StreamingDataLoader(dataset, batch_size=batch_size, num_workers=keys.workers, drop_last=True)
@@ -105,6 +118,7 @@ def validation_loader(shards: str, source: str, batch_size: int, copies: int = 1
     batch with duplicates that count. `copies` consecutive ranks get the same samples.
     """
     stream = TokenDataset(local=str(Path(shards) / "validation" / source), batch_size=batch_size)
+    stream.filled_with = _filling(shards)
     readers = dist.get_world_size() // copies
     dataset = _FilledUp(stream, batch_size * readers)
     sampler = dist.get_sampler(dataset, num_replicas=readers, rank=dist.get_global_rank() // copies)
@@ -146,6 +160,7 @@ def _counted(loader: DataLoader[Any], copies: int) -> DataSpec:
 
 
 def _tokens_in(batch: dict[str, torch.Tensor]) -> int:
+    """Filling included: a step is so many sequences, and every budget and checkpoint a number of steps."""
     return batch["input_ids"].numel()
 
 

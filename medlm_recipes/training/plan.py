@@ -61,8 +61,18 @@ class TrainPlan:
 
     @property
     def pass_tokens(self) -> int:
-        """Train tokens of one pass over the data."""
+        """Train tokens of one pass over the data; what rows are filled up with counts."""
         return sum(self.rows.values()) * self.sequence_length
+
+    @property
+    def padding(self) -> float:
+        """Share of a pass that is filling, for which there is no loss."""
+        counts = self.shards.facts["splits"]["train"]
+        filled = sum(
+            rows * max(0.0, 1 - counts[source]["tokens"] / (counts[source]["samples"] * self.sequence_length))
+            for source, rows in self.rows.items()
+        )
+        return filled / sum(self.rows.values())
 
 
 def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
@@ -165,7 +175,8 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         f"{_flops(shape, plan)}{_from(config, plan)}",
         f"schedule    {_schedule(config, plan)}",
         f"data        {plan.end / plan.pass_tokens:.2f} passes of {plan.pass_tokens:,} tokens"
-        f"{scaled(config.data.mixture, plan.end)}",
+        + (f"; {plan.padding:.1%} of them fill rows up and have no loss" if plan.padding else "")
+        + scaled(config.data.mixture, plan.end),
         *table(found),
         f"validation  {validation or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
