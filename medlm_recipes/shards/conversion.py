@@ -24,6 +24,7 @@ from medlm_recipes.tokenization.self_test import fast_encoder
 TOKENIZER_FOLDER = "tokenizer"
 SPLITS = ("train", "validation")
 
+_TOKENIZER_FILES = (".json", ".txt", ".model", ".jinja")
 _ASIDE = "ids"  # folder, while the stage runs, of what lies between its halves
 _GROUP_BYTES = 1 << 21  # compressed documents that are enough for a task: some 6 MB of text
 
@@ -88,7 +89,7 @@ def convert_text_to_mds(config: ShardsConfig, dry_run: bool) -> None:
                 for split in SPLITS
             },
         }
-        shutil.copytree(config.tokenizer, folder / TOKENIZER_FOLDER, dirs_exist_ok=True)
+        _copy_tokenizer(Path(config.tokenizer), folder / TOKENIZER_FOLDER)
     _print_result(streams)
     print(f"{config.out}: done")
 
@@ -203,6 +204,14 @@ def _count(config: ShardsConfig, split: str, source: str, stream: StreamCounts, 
             "sequence_length"
         )
     print(f"notice: {source} has {less}; it gets no validation stream")
+
+
+def _copy_tokenizer(folder: Path, to: Path) -> None:
+    """Without the weights that may lie beside it."""
+    to.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _TOKENIZER_FILES and path.is_file():
+            shutil.copyfile(path, to / path.name)
 
 
 def _print_result(streams: Streams) -> None:

@@ -15,8 +15,7 @@ import numpy as np
 from backports import zstd
 from numpy.typing import NDArray
 
-from medlm_recipes.errors import DataError
-from medlm_recipes.partial import full_disk
+from medlm_recipes.partial import unwritable
 
 _OFFSET = np.dtype(np.uint32)
 _ZSTD_LEVEL = 3  # streaming's for "zstd"
@@ -132,9 +131,7 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
         task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / name).write_bytes(raw)
     except OSError as error:
-        raise full_disk(task.folder, error, kept=True) or DataError(
-            f"{task.folder}: cannot be written ({error})"
-        ) from None
+        raise unwritable(task.folder, error) from None
     samples = len(tokens) // form.sequence_length
     return {"samples": samples, "raw_data": raw_data, "zip_data": zip_data, **form.config()}
 

@@ -31,14 +31,17 @@ class TokenDataset(StreamingDataset):
     """
 
     windows: Sequence[Window] = ()
-    filled_with: int | None = None
-    """The token with which rows are filled up, as packing.py says; None: they are not."""
+
+    def __init__(self, shards: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        facts = read_shards(shards).facts
+        self._filled_with = int(facts["end_of_text"]) if facts.get("packing") == "pad" else None
 
     def __getitem__(self, at: Any) -> dict[str, torch.Tensor]:
         tokens = torch.from_numpy(super().__getitem__(at)["tokens"].astype(np.int64))
         labels = tokens.clone()
-        if self.filled_with is not None:
-            labels[is_padding(tokens, self.filled_with)] = IGNORED
+        if self._filled_with is not None:
+            labels[is_padding(tokens, self._filled_with)] = IGNORED
         return {"input_ids": tokens, "labels": labels, "sample": torch.tensor(int(at))}
 
     def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -76,11 +79,6 @@ _OUTSIDE_WINDOWS = "outside_windows"
 batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
 
 
-def _filling(shards: str) -> int | None:
-    facts = read_shards(shards).facts
-    return int(facts["end_of_text"]) if facts.get("packing") == "pad" else None
-
-
 def train_loader(
     shards: str,
     rows: Mapping[str, int],
@@ -96,6 +94,7 @@ def train_loader(
     """
     batch_size = global_batch * copies // dist.get_world_size()
     dataset = TokenDataset(
+        shards,
         streams=[Stream(local=str(Path(shards) / "train" / source), choose=count) for source, count in rows.items()],
         shuffle=True,
         shuffle_seed=keys.shuffle_seed,
@@ -104,7 +103,6 @@ def train_loader(
         predownload=keys.predownload,
         replication=copies if copies > 1 else None,
     )
-    dataset.filled_with = _filling(shards)
     if windows:
         dataset.pass_over(windows)
     loader = StreamingDataLoader(dataset, batch_size=batch_size, num_workers=keys.workers, drop_last=True)
@@ -117,8 +115,7 @@ def validation_loader(shards: str, source: str, batch_size: int, copies: int = 1
     The stream is read as a map under a DistributedSampler; iterated as a stream it would pad the last
     batch with duplicates that count. `copies` consecutive ranks get the same samples.
     """
-    stream = TokenDataset(local=str(Path(shards) / "validation" / source), batch_size=batch_size)
-    stream.filled_with = _filling(shards)
+    stream = TokenDataset(shards, local=str(Path(shards) / "validation" / source), batch_size=batch_size)
     readers = dist.get_world_size() // copies
     dataset = _FilledUp(stream, batch_size * readers)
     sampler = dist.get_sampler(dataset, num_replicas=readers, rank=dist.get_global_rank() // copies)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medlm_recipes.corpus.document import read_texts
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import hash_file
-from medlm_recipes.partial import full_disk
+from medlm_recipes.partial import unwritable
 from medlm_recipes.shards.packing import RowFiller, in_batches
 from medlm_recipes.tokenization.encoding import Backend, Encoder, HuggingFaceEncoder
 from medlm_recipes.tokenization.fast import FastEncoder
@@ -80,7 +80,7 @@ def encode_task(task: EncodeTask) -> TaskCounts:
                 positions += len(piece)
                 stream.write(piece.data)
     except OSError as error:  # the readers raise DataError, so this is about writing
-        raise full_disk(task.out, error, kept=True) or DataError(f"{task.out}: cannot be written ({error})") from None
+        raise unwritable(task.out, error) from None
     return TaskCounts(documents, tokens, positions)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shards.made import make_shards
+from shards.numbered import make_shards
 from streaming.base.batching import generate_work
 from streaming.base.world import World
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from launch import ROOT, STEP_TOKENS, STEPS, composer_script, done, train_arguments
-from shards.made import make_shards
+from shards.numbered import make_shards
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
