@@ -1,10 +1,14 @@
 """A tiny closed world, taken once through the real stages; the tests of later stages start from it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from launch import composer, done, recipe, train_arguments
+from tokenization.llama_form import save_llama_form
+
+from medlm_recipes.corpus.document import read_documents
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +42,27 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="runs")
     yield "s3://runs"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def marked(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The line's text with GAP-Replay's markers, its tokenizer in Llama 2's form: 790 tokens in base/, 804 extended."""
+    out = tmp_path_factory.mktemp("marked")
+    texts = [document.text for document in read_documents(line / "documents", "train", "pubmed-abstracts")]
+    save_llama_form(out / "base", texts[:600], 790)
+    (out / "text").mkdir()
+    with open(out / "text" / "marked.jsonl", "w") as stream:
+        for text in texts:
+            title, rest = text.split(maxsplit=1)
+            text = f"[bib_ref]{title}, Smith[/bib_ref] {rest} <|im_start|></s>"
+            stream.write(json.dumps({"text": text, "meta": {"pile_set_name": "PubMed Abstracts"}}) + "\n")
+    tokenizer = [f"base={out}/base", f"out={out}/tokenizer"]
+    done(recipe("train_tokenizer", "yamls/tokenizer/meditron.yaml", *tokenizer))
+    documents = [f"inputs=[{out}/text]", f"out={out}/documents"]
+    done(recipe("prepare_corpus", "yamls/corpus/pile.yaml", *documents))
+    shards = [f"documents={out}/documents", f"tokenizer={out}/tokenizer", f"out={out}/shards", "sequence_length=128"]
+    done(recipe("convert_text_to_mds", "yamls/shards/meditron-7b.yaml", *shards))
+    return out
 
 
 @pytest.fixture(scope="session")

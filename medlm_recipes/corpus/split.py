@@ -1,4 +1,4 @@
-"""Which split a document belongs to, from its id and the seed alone."""
+"""Which split or sample a document belongs to, from its id alone."""
 
 import hashlib
 
