@@ -8,7 +8,7 @@ from typing import Any
 from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, positive, section, tokens, within
 
-FORMATS = ("pile", "pubmed_xml", "s2orc", "guidelines", "jsonl", "hub", "text")
+FORMATS = ("pile", "pubmed_xml", "pmc_jats", "s2orc", "guidelines", "jsonl", "hub", "text")
 PILE_SETS = ["PubMed Abstracts", "PubMed Central"]
 
 
@@ -31,7 +31,8 @@ def sluggable(value: Any) -> None:
 class CorpusConfig:
     format: str = key(
         "form of the inputs: pile (.jsonl, .jsonl.gz or .jsonl.zst records with text and meta.pile_set_name), "
-        "pubmed_xml (NLM's pubmedYYnNNNN.xml or .xml.gz), s2orc (Semantic Scholar's full texts with annotations), "
+        "pubmed_xml (NLM's pubmedYYnNNNN.xml or .xml.gz), pmc_jats (full texts: .nxml, .xml, either as .gz, or "
+        "packages of them as .tar or .tar.gz), s2orc (Semantic Scholar's full texts with annotations), "
         "guidelines (records of epfl-llm/guidelines), jsonl (any records with a text), hub (datasets of the Hugging "
         "Face hub by id) or text (a document a .txt file)",
         check=one_of(*FORMATS),
@@ -45,12 +46,14 @@ class CorpusConfig:
         "format pile: the pile_set_names to keep; each becomes a source", PILE_SETS, check=each(sluggable)
     )
     source: str = key(
-        "formats text, jsonl, hub: name of the source that the documents belong to", "text", check=source_name
+        "formats text, jsonl, hub and pmc_jats: name of the source that the documents belong to",
+        "text",
+        check=source_name,
     )
     markers: str = key(
-        "format s2orc: gap_replay writes citations, references to figures, captions and formulas within its "
-        "markers ([bib_ref]...[/bib_ref]), none leaves them as they stand",
-        "gap_replay",
+        "formats pmc_jats and s2orc: gap_replay puts [bib_ref], [fig_ref], [fig], [table] and [formula] around "
+        "citations, references to figures and tables, captions and formulas; none leaves them as they are in the text",
+        "none",
         check=one_of("gap_replay", "none"),
     )
     pubmed_only: bool = key("format s2orc: papers without a PMID or PMCID are skipped as not_in_pubmed", True)

@@ -10,6 +10,7 @@ import orjson
 
 from medlm_recipes.config.fields import did_you_mean
 from medlm_recipes.corpus.compressed import read_lines
+from medlm_recipes.corpus.coverage import Coverage
 from medlm_recipes.errors import ConfigError, DataError
 
 SPLITS = ("train", "validation")
@@ -39,7 +40,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Reject:
-    """A record that is kept aside: input file, line or PMID, a reason in one word, how it begins."""
+    """A record that is kept aside: input file, line or PMID, a reason in one word, how it begins or what is wrong."""
 
     file: str
     record: str
@@ -58,8 +59,8 @@ class Skipped:
     reason: str
 
 
-Item = Document | Reject | Skipped
-"""What a reader yields, once for every record that it reads."""
+Item = Document | Reject | Skipped | Coverage
+"""What a reader yields: one of the first three for every record that it reads, and what it measured."""
 
 
 def list_sources(folder: str | Path, split: str) -> list[str]:

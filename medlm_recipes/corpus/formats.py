@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from medlm_recipes.config.corpus import CorpusConfig, slug
-from medlm_recipes.corpus import guidelines, hub, json_lines, jsonl, pile, pubmed_xml, s2orc, text
+from medlm_recipes.corpus import guidelines, hub, json_lines, jsonl, pile, pmc_jats, pubmed_xml, s2orc, text
 from medlm_recipes.corpus.document import Item
 from medlm_recipes.corpus.inputs import InputFile, expand_inputs
 
 Reader = Callable[[InputFile, CorpusConfig, Mapping[int, str]], Iterator[Item]]
-"""Yields one item for every record of a file, except that the last argument gives, by position among
-the file's records, why some are skipped. Raises DataError when the file is missing or damaged."""
+"""Yields one item for every record of a file, and Coverage besides where it measures any. The last argument
+gives, by position among the file's records, why some are skipped. Raises DataError when the file is missing
+or damaged."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ FORMATS = {
     "hub": Format(hub.read_hub, (), lambda config: [config.source], find=hub.find_hub_files),
     "jsonl": Format(jsonl.read_jsonl, json_lines.ENDINGS, lambda config: [config.source]),
     "pile": Format(pile.read_pile, json_lines.ENDINGS, lambda config: [slug(name) for name in config.pile_sets]),
+    "pmc_jats": Format(pmc_jats.read_pmc_jats, pmc_jats.ENDINGS, lambda config: [config.source], files_per_output=1000),
     "pubmed_xml": Format(pubmed_xml.read_pubmed_xml, pubmed_xml.ENDINGS, lambda _: [pubmed_xml.SOURCE]),
     "s2orc": Format(s2orc.read_s2orc, s2orc.ENDINGS, lambda _: [s2orc.SOURCE]),
     "text": Format(text.read_text, text.ENDINGS, lambda config: [config.source], files_per_output=1000),

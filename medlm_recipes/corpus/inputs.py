@@ -10,6 +10,8 @@ from pathlib import Path
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import UNFINISHED
 
+_MOST_BYTES = 1 << 28  # of a group: a package of many articles is one alone
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -57,6 +59,21 @@ def _refuse_unfinished(folders: Iterable[Path]) -> None:
                 f"inputs: {folder}: fetch_corpus has not finished there; run it again, or remove {UNFINISHED} to read "
                 "what there is"
             )
+
+
+def grouped(files: Sequence[InputFile], most: int) -> Iterator[tuple[InputFile, ...]]:
+    """The files in their order in groups of at most `most` files and, unless one alone is larger, 256 MiB."""
+    group: list[InputFile] = []
+    total = 0
+    for file in files:
+        size = file.path.stat().st_size if file.path.is_file() else 0  # an id of the hub is no file
+        if group and (len(group) == most or total + size > _MOST_BYTES):
+            yield tuple(group)
+            group, total = [], 0
+        group.append(file)
+        total += size
+    if group:
+        yield tuple(group)
 
 
 def _matches(pattern: str, endings: Sequence[str]) -> Iterator[tuple[Path, Path]]:

@@ -10,7 +10,7 @@ from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.execution import ExecutionKeys
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.corpus.formats import FORMATS, find_inputs
-from medlm_recipes.corpus.inputs import InputFile
+from medlm_recipes.corpus.inputs import InputFile, grouped
 from medlm_recipes.corpus.jsonl import sample_fraction, text_bytes
 from medlm_recipes.corpus.pubmed_revisions import Scan, out_of_date, scan
 from medlm_recipes.corpus.tally import Tally
@@ -68,10 +68,9 @@ def _write(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> Ta
 
 
 def _tasks(config: CorpusConfig, files: Sequence[InputFile], folder: Path) -> list[Task]:
-    size = FORMATS[config.format].files_per_output
     # Tasks are known again by what they hold.
     keys, config = config.execution, replace(config, execution=ExecutionKeys())
-    groups = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
+    groups = list(grouped(files, FORMATS[config.format].files_per_output))
     if config.format != "pubmed_xml":
         return [Task(number, group, folder, config) for number, group in enumerate(groups)]
     scans = run_tasks(_scan, files, keys, folder, "scan")

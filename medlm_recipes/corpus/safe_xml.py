@@ -4,7 +4,7 @@ libxml2's own bounds stay on: elements at most 256 deep, a text node at most 10 
 """
 
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any, Protocol
 
 from lxml import etree
 
@@ -19,7 +19,11 @@ _SAFE: dict[str, Any] = {
 _iterparse: Any = etree.iterparse  # lxml-stubs lack it
 
 
-def parse_elements(stream: IO[bytes], tags: tuple[str, ...] | None, event: str = "end") -> Iterator[Any]:
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def parse_elements(stream: Readable, tags: tuple[str, ...] | None, event: str = "end") -> Iterator[Any]:
     """Yield the elements with one of `tags` (None: all) as they begin or end.
 
     Raises etree.XMLSyntaxError for what is not well-formed, and what reading the stream raises.

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medlm_recipes.corpus.coverage import Coverage
 from medlm_recipes.corpus.document import SPLITS, Document
 
 
@@ -28,6 +29,7 @@ class Tally:
     """read: records that the reader yielded. rejected, skipped: by reason. sizes: by split and source.
 
     files: what was written, relative to the output's folder.
+    coverage: of what the reader read; empty for formats without markup.
     """
 
     read: int = 0
@@ -35,6 +37,7 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)
     sizes: dict[tuple[str, str], Size] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def written(self) -> int:
@@ -51,6 +54,7 @@ class Tally:
         self.files += other.files
         for key, size in other.sizes.items():
             self.sizes.setdefault(key, Size()).add(size)
+        self.coverage.add(other.coverage)
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says. Every record that was read is written, rejected or skipped."""
@@ -58,13 +62,15 @@ class Tally:
         splits: dict[str, dict[str, Any]] = {split: {} for split in SPLITS}
         for (split, source), size in sorted(self.sizes.items()):
             splits[split][source] = asdict(size)
-        return {
+        facts = {
             "read": self.read,
             "written": self.written,
             "rejected": dict(sorted(self.rejected.items())),
             "skipped": dict(sorted(self.skipped.items())),
             "splits": splits,
         }
+        coverage = self.coverage.facts()
+        return {**facts, "coverage": coverage} if coverage else facts
 
     def outcome(self) -> str:
         """What became of the records, in a line."""
@@ -84,6 +90,7 @@ class Tally:
             for split in SPLITS:
                 if (split, source) not in self.sizes:
                     yield f"notice: source {source} has no {split} documents"
+        yield from self.coverage.summary()
 
 
 def _reasons(by_reason: Counter[str]) -> str:

@@ -9,6 +9,7 @@ from typing import IO
 
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.corpus.compressed import open_output
+from medlm_recipes.corpus.coverage import Coverage
 from medlm_recipes.corpus.document import ENDING, SPLITS, Document, Reject, Skipped
 from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile
@@ -41,6 +42,9 @@ def write_task(task: Task) -> Tally:
             outputs = _Outputs(task, stack)
             for file in task.files:
                 for item in read(file, task.config, task.leave_out):
+                    if isinstance(item, Coverage):
+                        tally.coverage.add(item)
+                        continue
                     tally.read += 1
                     if isinstance(item, Document):
                         item = _write(item, file, outputs, tally) or item
