@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-from lxml import etree
-
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 FORMULAS = ("inline-formula", "disp-formula", "tex-math", "math", f"{MATHML}math")
 
@@ -63,14 +61,22 @@ def _mathml(math: Any) -> str:
     for note in math.iter(f"{MATHML}annotation", "annotation"):
         if "tex" in note.get("encoding", "").lower():
             return _tex("".join(note.itertext()))
-    # Other annotations are a program's own data, MathType's above all.
-    notes = (f"{MATHML}annotation", f"{MATHML}annotation-xml", "annotation", "annotation-xml")
-    etree.strip_elements(math, *notes, with_tail=False)
-    pieces = [math.text or ""]
-    for element in math.iterdescendants():
-        space = " " if _local(element) in _SPACED else ""
-        pieces += [space, (element.text or "").strip(), space, (element.tail or "").strip()]
+    pieces: list[str] = []
+    _spell(math, pieces)
     return "".join(pieces)
+
+
+def _spell(element: Any, pieces: list[str]) -> None:
+    """The tokens of MathML without the white space between them, but as words and cells need it."""
+    name = _local(element)
+    if name in ("annotation", "annotation-xml"):  # a program's own data, MathType's above all
+        return
+    space = " " if name in _SPACED else ""
+    pieces += [space, (element.text or "").strip()]
+    for child in element:
+        _spell(child, pieces)
+        pieces.append((child.tail or "").strip())
+    pieces.append(space)
 
 
 def _local(element: Any) -> str:

@@ -84,6 +84,12 @@ class Lines:
         self._prefix = ""
         self._inserted = 0
 
+    def finish(self) -> None:
+        """What no line came for to begin with it."""
+        if self._prefix.strip(" -"):
+            self.finished.append(self._prefix.strip())
+        self._prefix = ""
+
     def verbatim(self, element: str, text: str) -> None:
         """Lines that stay as they are."""
         self._coverage.keep(element, count_characters(text))

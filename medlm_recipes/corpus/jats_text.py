@@ -16,7 +16,8 @@ from medlm_recipes.corpus.jats_lines import Lines
 from medlm_recipes.corpus.jats_references import FIGURES, TABLES, References, float_label
 from medlm_recipes.corpus.markers import marked
 
-_SECTIONS = ("sec", "app", "glossary", "notes", "boxed-text", "abstract")
+_SECTIONS = ("sec", "app", "glossary", "notes", "abstract")
+_FLOATS = (*FIGURES, *TABLES, "supplementary-material", "media")
 _MOST_NESTED = 150  # libxml2 stops at 256; a real article has some 20
 _SENTENCE_ENDS = (".", ":", "?", "!", ";")
 
@@ -35,7 +36,7 @@ class ArticleText:
 
 
 def read_article(article: Any, with_markers: bool, coverage: Coverage) -> ArticleText:
-    """The text of an `article` element in no namespace; the element is used up.
+    """The text of an `article` element in no namespace; notes to its title are removed from it.
 
     Raises TooDeepError.
     """
@@ -70,9 +71,9 @@ class _Walker:
             return ""
         titles = [*meta.iterfind("title-group/article-title"), *meta.iterfind("title-group/subtitle")]
         for title in titles:
-            for note in title.iter("xref", "fn"):
-                self._drop(note)
+            written = count_characters("".join(title.itertext()))
             etree.strip_elements(title, "xref", "fn", with_tail=False)
+            self._coverage.drop("xref", written - count_characters("".join(title.itertext())))
         title = _joined([self._captured(title, "article-title") for title in titles], ":")
         if title:
             self._line(title, heading=self._level)
@@ -89,6 +90,7 @@ class _Walker:
             self._child(part)
             self._end()
         self._in_back = in_back
+        self.lines.finish()
 
     def _walk(self, element: Any) -> None:
         """The content of an element."""
@@ -132,8 +134,19 @@ class _Walker:
         self._walk(element)
         self._end(heading)
         self._block, self._waiting = outer
+        self._depth += 1
         for one in waiting:
             self._child(one)
+        self._depth -= 1
+
+    def _waits(self, element: Any) -> bool:
+        """Whether an element is put off until the open paragraph has ended."""
+        if self._waiting is None:
+            return False
+        self._waiting.append(element)
+        if element.tail and element.tail[0].isalnum() and element.tag != "fn":
+            self.lines.add(" ")  # two sentences, often, with nothing but the figure between them
+        return True
 
     def _captured(self, element: Any, block: str) -> str:
         """The lines of an element as one, which is not put among the others. Empty for None."""
@@ -143,6 +156,7 @@ class _Walker:
         self.lines, self._block, self._waiting = Lines(self._coverage), block, None
         self._walk(element)
         self._end()
+        self.lines.finish()
         captured = _joined(self.lines.finished, ".")
         self.lines, self._block, self._waiting = outer
         return captured
@@ -171,10 +185,14 @@ class _Walker:
         self._level -= 1
 
     def _box(self, box: Any) -> None:
-        if self._waiting is None:
-            self._section(box)
-        else:
-            self._waiting.append(box)
+        """Its title is no heading: what follows the box would come under it."""
+        if self._waits(box):
+            return
+        self._end()
+        self._level += 1
+        self._walk(box)
+        self._end()
+        self._level -= 1
 
     def _sub_article(self, article: Any) -> None:
         if article.get("article-type") in jats_left_out.SUB_ARTICLES:
@@ -188,12 +206,10 @@ class _Walker:
 
     def _title(self, title: Any) -> None:
         """A heading where it is a section's, the label of its first paragraph where it is in an abstract."""
-        parent = title.getparent()
-        if parent.tag == "caption":
-            parent = parent.getparent()
-        if parent.tag not in _SECTIONS:
+        section = title.getparent().tag
+        if section not in _SECTIONS:
             self._paragraph(title)
-        elif self._in_abstract and parent.tag == "sec":
+        elif self._in_abstract and section == "sec":
             self._end()
             self._lead(title)
         else:
@@ -205,7 +221,12 @@ class _Walker:
         self.lines.prefix(text if text.endswith(_SENTENCE_ENDS) or not text else f"{text}:")
 
     def _label(self, label: Any) -> None:
-        self.lines.prefix(self._captured(label, "label"))
+        if label.getparent().tag not in _FLOATS:  # whose line has it already
+            self.lines.prefix(self._captured(label, "label"))
+
+    def _caption(self, caption: Any) -> None:
+        if caption.getparent().tag not in _FLOATS:
+            self._walk(caption)
 
     def _item(self, item: Any) -> None:
         self._end()
@@ -215,20 +236,16 @@ class _Walker:
 
     def _float(self, element: Any) -> None:
         """A figure, table or supplement: label and caption as one line, then whatever else there is in it."""
-        if self._waiting is not None:
-            self._waiting.append(element)
+        if self._waits(element):
             return
         self._end()
-        own = [*element.iterchildren("label", "caption")]
-        label = _joined([self._captured(one, "label") for one in own if one.tag == "label"], "")
-        caption = _joined([self._captured(one, "caption") for one in own if one.tag == "caption"], "")
+        label = _joined([self._captured(one, "label") for one in element.iterfind("label")], "")
+        caption = _joined([self._captured(one, "caption") for one in element.iterfind("caption")], "")
         is_named = element.tag in FIGURES + TABLES
         text = ": ".join(filter(None, (float_label(element, label) if is_named else label.rstrip(" .:"), caption)))
         if text:
             with_marker = self._references is not None and is_named
             self._line(marked("table" if element.tag in TABLES else "fig", text) if with_marker else text)
-        for one in own:
-            one.clear(keep_tail=True)
         self._walk(element)
         self._end()
 
@@ -240,25 +257,23 @@ class _Walker:
             self._drop(foot)
 
     def _note(self, note: Any) -> None:
-        if self._waiting is None:
+        if not self._waits(note):
             self._paragraph(note)
-        else:
-            self._waiting.append(note)
 
     def _formula(self, formula: Any) -> None:
         is_line = self._waiting is None
         if is_line:
             self._end()
+        label = formula.find("label") if formula.tag.endswith("formula") else None
         written = count_characters("".join(formula.itertext()))
-        label = formula.find("label")
-        if label is not None:
-            written -= count_characters("".join(label.itertext()))
+        written -= count_characters("" if label is None else "".join(label.itertext()))
         text = plain_text(formula)
-        self._coverage.keep("formula", count_characters(text))
-        self._coverage.drop("formula", written - count_characters(text))
+        kept = count_characters(text)
+        self._coverage.keep("formula", kept)
+        self._coverage.drop("formula", written - kept)
         if self._references is not None:
             text = marked("formula", text)  # a picture too: the sentence would have a hole
-        if formula.tag == "disp-formula":
+        if label is not None or formula.tag == "disp-formula":
             text = f" {text} {self._captured(label, 'label')} "
         self.lines.insert(text)
         if is_line:
@@ -280,8 +295,9 @@ class _Walker:
                 self.lines.separate()
             self._walk(xref)
 
-    def _break(self, _: Any) -> None:
+    def _break(self, element: Any) -> None:
         self.lines.add(" ")
+        self._walk(element)
 
     def _verbatim(self, element: Any) -> None:
         self._end()
@@ -298,7 +314,7 @@ _HANDLERS: dict[str, Callable[[_Walker, Any], None]] = {
     **dict.fromkeys(jats_left_out.ELEMENTS, _Walker._drop),
     **dict.fromkeys(("p", "def", "disp-quote", "verse-line", "attrib", "speech", "statement"), _Walker._paragraph),
     **dict.fromkeys(("sec", "app", "glossary", "notes"), _Walker._section),
-    **dict.fromkeys((*FIGURES, *TABLES, "supplementary-material", "media"), _Walker._float),
+    **dict.fromkeys(_FLOATS, _Walker._float),
     **dict.fromkeys(("sub-article", "response"), _Walker._sub_article),
     **dict.fromkeys(("term", "speaker"), _Walker._lead),
     **dict.fromkeys(("preformat", "code"), _Walker._verbatim),
@@ -306,6 +322,7 @@ _HANDLERS: dict[str, Callable[[_Walker, Any], None]] = {
     "alternatives": _Walker._alternatives,
     "boxed-text": _Walker._box,
     "break": _Walker._break,
+    "caption": _Walker._caption,
     "fn": _Walker._note,
     "label": _Walker._label,
     "list-item": _Walker._item,
