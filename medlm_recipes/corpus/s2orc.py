@@ -12,7 +12,7 @@ from medlm_recipes.corpus.s2orc_references import PLACEHOLDERS
 from medlm_recipes.corpus.s2orc_text import lines_of, title_of
 
 ENDINGS = (".jsonl", ".gz", ".jsonl.zst")  # as downloaded they are just .gz
-SOURCE = "s2orc"
+SOURCE = "pubmed-papers"
 
 # Semantic Scholar's names of what PubMed names otherwise.
 _PUBLICATION_TYPES = {

@@ -148,7 +148,7 @@ def test_a_paper(tmp_path: Path, markers: str, expected: str) -> None:
     [document] = read(tmp_path / "a.jsonl", paper(), markers=markers)
     assert isinstance(document, Document)
     assert document.text == expected
-    assert (document.id, document.source) == ("s2orc:7", "s2orc")
+    assert (document.id, document.source) == ("s2orc:7", "pubmed-papers")
     assert document.metadata == {
         "corpusid": 7,
         "pmid": 36589072,
