@@ -89,6 +89,6 @@ class _Header(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             is_end = len(buf) == tarfile.BLOCKSIZE and not any(buf)
             raise error if is_end else tarfile.ReadError(str(error)) from None
-        if header.type in _EXTENSIONS and header.size > _LONGEST_HEADER:
+        if header.size < 0 or (header.type in _EXTENSIONS and header.size > _LONGEST_HEADER):
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         return header
