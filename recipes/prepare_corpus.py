@@ -1,4 +1,4 @@
-"""Turn raw text (PubMed XML, The Pile, S2ORC, guidelines, JSONL, hub datasets, .txt) into documents."""
+"""Turn raw text (PubMed XML, PMC, The Pile, S2ORC, guidelines, JSONL, hub datasets, .txt) into documents."""
 
 from medlm_recipes.config.command import run_command
 from medlm_recipes.config.corpus import CorpusConfig

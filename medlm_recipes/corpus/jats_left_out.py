@@ -32,10 +32,10 @@ _SECTIONS = re.compile(
     r"""(?:
       (?:[\w ]*\ )? acknowled?ge?ments? (?:\ .*)?
     | (?:references|bibliography|literature\ cited)
-    | (?:[\w ]*\ )? (?:competing|conflicts?\ of|conflicting|declarations?\ of) (?:\ [\w ]+)? \ interests?
+    | (?:[\w ]*\ )? (?:competing|conflicts?\ of|conflicting|declarations?\ of) (?:\ [\w ]+)?\ interests?
           (?:\ (?:statement|disclosures?|declaration))?
     | (?:disclosures?|disclosure\ statements?|financial\ disclosures?)
-    | (?:source s? \ of \ )? (?:funding|financial\ support|grant\ support)
+    | (?:sources?\ of\ )? (?:funding|financial\ support|grant\ support)
           (?:\ (?:sources?|information|statement|support|disclosure))?
     | (?:the\ )? (?:individual\ )? (?:credit\ )? (?:authors?|authorship)
           (?:\ contributions?|\ roles|\ information|\ details|\ statement)+ (?:\ .*)?
@@ -44,6 +44,7 @@ _SECTIONS = re.compile(
     )""",
     re.VERBOSE,
 )
+_LONGEST_TITLE = 120  # characters; a longer one is none of these
 _SECTION_TYPES = re.compile(
     r"coi-statement|conflicts?|competing-interests?|funding(?:-\w+)?|financial-disclosure|author-contributions?"
     r"|acknowled?ge?ments?|disclaimer"
@@ -56,8 +57,11 @@ def leaves_out_section(section: Any, at_the_margin: bool) -> bool:
     at_the_margin: whether it is a main section or in the back matter. Elsewhere Funding and Disclosure
     are what a study is about.
     """
+    if not at_the_margin:
+        return False
     kind = (section.get("sec-type") or section.get("notes-type") or "").casefold()
     title = section.find("title")
     name = "" if title is None else "".join(title.itertext()).casefold().replace("’", "").replace("'", "")
-    words = " ".join(re.findall(r"[a-z]+", name))
-    return at_the_margin and bool(_SECTION_TYPES.fullmatch(kind) or _SECTIONS.fullmatch(words))
+    words = " ".join(re.findall(r"[a-z]+", name[: _LONGEST_TITLE + 1]))
+    is_named = len(name) <= _LONGEST_TITLE and _SECTIONS.fullmatch(words) is not None
+    return is_named or _SECTION_TYPES.fullmatch(kind) is not None

@@ -19,9 +19,8 @@ class References:
     """The markers of one article's xrefs, made when they are first asked for."""
 
     def __init__(self, article: Any) -> None:
-        self._targets = {
-            element.get("id"): element for element in article.iter("ref", *FIGURES, *TABLES) if element.get("id")
-        }
+        targets = article.iter("ref", *_CITATIONS, *FIGURES, *TABLES)
+        self._targets = {element.get("id"): element for element in targets if element.get("id")}
         self._markers: dict[str, str] = {}
 
     def markers(self, xref: Any) -> list[str]:
@@ -32,7 +31,8 @@ class References:
     def _marker(self, identifier: str, xref: Any) -> str:
         if identifier not in self._markers:
             target = self._targets[identifier]
-            self._markers[identifier] = _cited(target) if target.tag == "ref" else _float(target, xref)
+            is_float = target.tag in FIGURES + TABLES
+            self._markers[identifier] = _float(target, xref) if is_float else _cited(target)
         return self._markers[identifier]
 
 

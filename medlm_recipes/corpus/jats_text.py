@@ -165,6 +165,8 @@ class _Walker:
         if abstract.get("abstract-type") in jats_left_out.ABSTRACTS:
             self._drop(abstract, "abstract left out")
             return
+        if not "".join(abstract.itertext()).strip():
+            return
         if abstract.find("title") is None:
             self._level += 1
             self._line("Abstract", heading=self._level)
