@@ -1,10 +1,11 @@
 """How many rows of every source a pass over the data takes, and which.
 
 Under a mixture a pass lasts until the source that is used up first has been seen once, in whole steps.
-The other sources go on in the next pass where they stopped: no row of a source is taken again before
-all of them have been.
+The others go on in the next pass where they stopped: at the end of a pass the rows of a source have
+been taken equally often, or once more.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,23 +14,26 @@ from numpy.typing import NDArray
 
 from medlm_recipes.config.fields import did_you_mean
 from medlm_recipes.config.mixture import shares_of
+from medlm_recipes.config.train import DataKeys
 from medlm_recipes.errors import ConfigError
 
 Rows = NDArray[np.int64]
 
 
-def rows_a_pass(available: Mapping[str, int], mixture: Mapping[str, Any] | None, global_batch: int) -> dict[str, int]:
-    """Rows that a pass takes of each source, sources sorted; all there are without a `mixture`.
+def rows_a_pass(available: Mapping[str, int], keys: DataKeys, global_batch: int) -> dict[str, int]:
+    """Rows that a pass takes of each source, sources sorted; all there are without a mixture in `keys`.
 
     available: rows of every train source of the shards. Raises ConfigError when the mixture names
     another source, leaves one unnamed, or gives one less than a row.
     """
-    if mixture is None:
+    if keys.mixture is None:
         return dict(sorted(available.items()))
-    _check_names(available, mixture)
-    shares = shares_of(mixture)
+    _check_names(available, keys.mixture)
+    shares = shares_of(keys.mixture)
     until_used_up = min(available[source] / share for source, share in shares.items())
-    total = max(int(until_used_up + 1e-6) // global_batch, 1) * global_batch
+    # Whole steps, and as much for every canonical node: streaming would fill up with repeated rows.
+    unit = math.lcm(global_batch, keys.num_canonical_nodes)
+    total = max(int(until_used_up + 1e-6) // unit, 1) * unit
     rows = {source: int(total * share) for source, share in shares.items()}
     cut_off = sorted(shares, key=lambda source: rows[source] - total * shares[source])
     for source in cut_off[: total - sum(rows.values())]:

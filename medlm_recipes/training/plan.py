@@ -94,7 +94,7 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
         shards=shards,
         rows=rows_a_pass(
             {source: counts["samples"] for source, counts in splits["train"].items()},
-            config.data.mixture,
+            config.data,
             config.global_batch,
         ),
         validation=_validation_streams(config, shards),

@@ -25,22 +25,26 @@ THERE = {"papers": 4_000, "abstracts": 3_000, "replay": 120}
 SHARES = {"papers": 0.7, "abstracts": 0.2, "replay": 0.1}
 
 
+def taken(mixture: dict[str, Any] | None, batch: int = BATCH) -> dict[str, int]:
+    return rows_a_pass(THERE, DataKeys(mixture=mixture), batch)
+
+
 def test_without_a_mixture_a_pass_takes_every_row_once() -> None:
-    assert rows_a_pass(THERE, None, BATCH) == {"abstracts": 3_000, "papers": 4_000, "replay": 120}
+    assert taken(None) == {"abstracts": 3_000, "papers": 4_000, "replay": 120}
 
 
 @pytest.mark.parametrize("mixture", [SHARES, {"papers": "7_000tok", "abstracts": "2_000tok", "replay": "1_000tok"}])
 def test_a_pass_lasts_until_the_source_that_is_used_up_first(mixture: dict[str, Any]) -> None:
     """1,200 rows hold all 120 of replay."""
     check_mixture(mixture)
-    assert rows_a_pass(THERE, mixture, BATCH) == {"abstracts": 240, "papers": 840, "replay": 120}
-    assert list(rows_a_pass(THERE, mixture, BATCH)) == sorted(THERE)
+    assert taken(mixture) == {"abstracts": 240, "papers": 840, "replay": 120}
+    assert list(taken(mixture)) == sorted(THERE)
 
 
 def test_shares_as_the_shards_have_them_take_all_of_them_in_whole_steps() -> None:
     natural = {source: rows / 7_120 for source, rows in THERE.items()}
-    assert rows_a_pass(THERE, natural, BATCH) == rows_a_pass(THERE, None, BATCH)
-    rows = rows_a_pass(THERE, natural, 100)
+    assert taken(natural) == taken(None)
+    rows = taken(natural, 100)
     assert sum(rows.values()) == 7_100
     assert all(abs(rows[source] - 7_100 * share) < 1 for source, share in natural.items())
 
@@ -49,7 +53,7 @@ def test_rounded_shares_are_made_to_sum_to_1() -> None:
     thirds = {"papers": 0.333, "abstracts": 0.333, "replay": 0.333}
     check_mixture(thirds)
     assert sum(shares_of(thirds).values()) == pytest.approx(1, abs=1e-12)
-    assert rows_a_pass(THERE, thirds, 360) == {"abstracts": 120, "papers": 120, "replay": 120}
+    assert taken(thirds, 360) == {"abstracts": 120, "papers": 120, "replay": 120}
 
 
 @pytest.mark.parametrize(
@@ -70,9 +74,16 @@ def test_what_is_no_mixture_is_refused(mixture: dict[str, Any], words: str) -> N
         check_mixture(mixture)
 
 
+def test_a_tiny_source_with_a_large_share_repeats_within_a_pass() -> None:
+    half = {"papers": 0.5, "replay": 0.5}
+    assert rows_a_pass({"papers": 400, "replay": 3}, DataKeys(mixture=half), 8) == {"papers": 4, "replay": 4}
+    keys = DataKeys(mixture=half, num_canonical_nodes=16)
+    assert rows_a_pass({"papers": 400, "replay": 3}, keys, 6) == {"papers": 24, "replay": 24}
+
+
 def test_a_source_of_share_0_is_left_out() -> None:
     mixture = {"papers": 0.5, "abstracts": 0.5, "replay": 0}
-    assert rows_a_pass(THERE, mixture, BATCH) == {"abstracts": 3_000, "papers": 3_000}
+    assert taken(mixture) == {"abstracts": 3_000, "papers": 3_000}
     assert shares_of({"papers": "300tok", "abstracts": "100tok", "replay": 0}) == {"abstracts": 0.25, "papers": 0.75}
 
 
@@ -86,7 +97,7 @@ def test_a_source_of_share_0_is_left_out() -> None:
 )
 def test_what_does_not_fit_the_shards_is_refused(mixture: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        rows_a_pass(THERE, mixture, BATCH)
+        taken(mixture)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 99, 100, 101, 260])
@@ -115,7 +126,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenDataset]:
     (folder / "tokenizer.json").write_text("{}")
     sizes = {"papers": 400, "abstracts": 300, "replay": 12}
     shards = make_shards(folder / "shards", folder, sizes)
-    rows = rows_a_pass(sizes, SHARES, BATCH)
+    rows = rows_a_pass(sizes, DataKeys(mixture=SHARES), BATCH)
     assert rows == {"abstracts": 23, "papers": 78, "replay": 11}
     dataset = train_loader(str(shards), rows, BATCH, DataKeys()).dataloader.dataset
     assert isinstance(dataset, TokenDataset) and dataset.epoch_size == 112
