@@ -77,16 +77,17 @@ def _read_whole(path: Path) -> Iterator[Any]:
 def key_of(record: Any) -> Key | None:
     """PMID and version of a PubmedArticle or PubmedBookArticle; None when it has no PMID."""
     body = next(record.iterchildren("BookDocument" if record.tag == BOOK else "MedlineCitation"), None)
-    return None if body is None else _key(next(body.iterchildren("PMID"), None))
+    return None if body is None else next(filter(None, map(parse_key, body.iterchildren("PMID"))), None)
 
 
 def deleted_by(deletion: Any) -> list[int]:
     """The PMIDs that a DeleteCitation lists."""
-    return [key.pmid for key in map(_key, deletion.iterfind("PMID")) if key]
+    return [key.pmid for key in map(parse_key, deletion.iterfind("PMID")) if key]
 
 
-def _key(pmid: Any) -> Key | None:
-    digits = (pmid.text or "").strip() if pmid is not None else ""
+def parse_key(pmid: Any) -> Key | None:
+    """What a PMID element says; None when it holds no number."""
+    digits = (pmid.text or "").strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_PMID_DIGITS):
         return None
     return Key(int(digits), parse_version(pmid.get("Version", "1")))

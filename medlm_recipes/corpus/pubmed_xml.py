@@ -1,6 +1,6 @@
 """PubMed's citations and book articles (pubmedYYnNNNN.xml[.gz]) to documents: title, newline, abstract."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lxml import etree
@@ -8,8 +8,8 @@ from lxml import etree
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.corpus.document import Document, Item, Reject, Skipped
 from medlm_recipes.corpus.inputs import InputFile
-from medlm_recipes.corpus.pubmed_metadata import book_metadata, citation_metadata, normal, text_of
-from medlm_recipes.corpus.pubmed_records import BOOK, DELETION, key_of, read_records
+from medlm_recipes.corpus.pubmed_metadata import Record, normal, read_book_article, read_citation, text_of
+from medlm_recipes.corpus.pubmed_records import BOOK, DELETION, read_records
 
 ENDINGS = (".xml", ".xml.gz")
 SOURCE = "pubmed-abstracts"
@@ -38,31 +38,27 @@ def read_pubmed_xml(file: InputFile, config: CorpusConfig, leave_out: Mapping[in
             yield from _read_record(file, element, position)
 
 
-def _read_record(file: InputFile, record: Any, position: int) -> Iterator[Item]:
-    key = key_of(record)
-    if key is None:
-        yield Reject(file.name, f"record {position + 1}", "no_pmid", "".join(record.itertext())[:2000].strip())
+def _read_record(file: InputFile, element: Any, position: int) -> Iterator[Item]:
+    record = read_book_article(element) if element.tag == BOOK else read_citation(element)
+    if record.key is None:
+        yield Reject(file.name, f"record {position + 1}", "no_pmid", "".join(element.itertext())[:2000].strip())
         return
-    if record.tag == BOOK:
-        body = article = record.find("BookDocument")
-        metadata = book_metadata(key, record, body)
-    else:
-        body = record.find("MedlineCitation")
-        article = next(body.iterchildren("Article"), None)
-        metadata = citation_metadata(key, record, body, article)
-    parts: dict[str, Any] = {}
-    for part in () if article is None else article.iterchildren("ArticleTitle", "VernacularTitle", "Abstract"):
-        parts.setdefault(part.tag, part)
-    identifier = f"pmid:{key.pmid}"
-    heading = metadata["title"] or metadata["vernacular_title"]
-    yield _document(file, identifier, heading, parts.pop("Abstract", None), metadata, tuple(parts.values()))
-    yield from _other_abstracts(file, identifier, body, metadata)
+    identifier = f"pmid:{record.key.pmid}"
+    heading = record.metadata["title"] or record.metadata["vernacular_title"]
+    yield _document(file, identifier, heading, record.abstract, record.metadata, record.titles)
+    if record.others:
+        yield from _other_abstracts(file, identifier, record)
 
 
 def _document(
-    file: InputFile, identifier: str, heading: str | None, abstract: Any, metadata: dict[str, Any], titles: Any = ()
+    file: InputFile,
+    identifier: str,
+    heading: str | None,
+    abstract: Any,
+    metadata: dict[str, Any],
+    titles: Sequence[Any] = (),
 ) -> Document | Reject:
-    sections = [] if abstract is None else list(abstract.iterchildren("AbstractText"))
+    sections = [] if abstract is None else [part for part in abstract if part.tag == "AbstractText"]
     paragraphs = [paragraph for paragraph in map(_paragraph, sections) if paragraph]
     where = identifier.replace(":", " ")
     if any(map(_has_entity, (*titles, *sections))):
@@ -72,10 +68,11 @@ def _document(
     return Document(identifier, "\n".join([heading, *paragraphs] if heading else paragraphs), SOURCE, metadata)
 
 
-def _other_abstracts(file: InputFile, identifier: str, body: Any, metadata: dict[str, Any]) -> Iterator[Item]:
+def _other_abstracts(file: InputFile, identifier: str, record: Record) -> Iterator[Item]:
     """Translations, plain-language summaries and other bodies' abstracts, under the title in their language."""
+    metadata = record.metadata
     times: dict[str, int] = {}
-    for other in body.iterchildren("OtherAbstract"):
+    for other in record.others:
         language = other.get("Language", _DEFAULT_LANGUAGE)
         times[language] = times.get(language, 0) + 1
         number = f"-{times[language]}" if times[language] > 1 else ""
