@@ -14,6 +14,7 @@ RETRACTION_NOTICE = {"Retraction of Publication", "Retraction Notice"}
 
 _NO_TITLE = "not available"  # NLM's "[Not Available]."
 _IDENTIFIERS = {"doi": "doi", "pmc": "pmcid"}
+_ODD_SPACES = ("  ", "\n", "\t", "\r")  # in ASCII XML has no other white space but single ones
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -35,6 +36,8 @@ def text_of(element: Any) -> str:
 
 def normal(text: str) -> str:
     """Runs of white space, line breaks and NLM's thin spaces among them, become one space."""
+    if len(text) > 200 and text.isascii() and text == text.strip() and not any(map(text.__contains__, _ODD_SPACES)):
+        return text  # splitting a long text takes longer than all the rest here
     return " ".join(text.split())
 
 
