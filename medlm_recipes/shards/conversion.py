@@ -72,7 +72,14 @@ def convert_text_to_mds(config: ShardsConfig, dry_run: bool) -> None:
         config=decisive(resolved(config), leave_out=("documents", "tokenizer", "out", "encoder", "execution")),
         inputs={"documents": hash_json(corpus.__dict__), "tokenizer": tokenizer},
     )
-    begun_from = {"config": manifest.config, "inputs": manifest.inputs, "encoder": config.encoder}
+    begun_from = {
+        "config": manifest.config,
+        "inputs": manifest.inputs,
+        "encoder": [
+            config.encoder,
+            hash_json(asdict(backend)),
+        ],  # finished shards do not tell by what they were encoded
+    }
     with publish(config.out, manifest, begun_from=begun_from) as folder:
         if folder is None:
             return
