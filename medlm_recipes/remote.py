@@ -8,12 +8,17 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import FILE_NAME
 from medlm_recipes.progress import track
+
+C = TypeVar("C")
+
+_LOCK = ".lock"
 
 
 def is_remote(place: str) -> bool:
@@ -40,7 +45,7 @@ def local_copy(place: str, wanted: Callable[[str], bool] = lambda name: True) ->
     if not names:
         raise DataError(f"{place}: there are no such files; check the URL")
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    with open(folder / _LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [name for name in names if not _is_there(remote, folder, name)]
         for name in track(missing, f"fetching {place}", "file", len(missing)):
@@ -55,21 +60,37 @@ def _is_there(remote: "RemoteFolder", folder: Path, name: str) -> bool:
 
 
 @contextmanager
-def local_output(out: str) -> Iterator[str]:
-    """The folder to write instead of a remote `out`, which it is copied to on a clean exit, its manifest last."""
-    if not is_remote(out):
-        yield out
+def at_hand(config: C, *inputs: str, dry_run: bool) -> Iterator[C]:
+    """`config` with local folders in the place of remote ones.
+
+    inputs: keys whose folders are fetched. A remote `out` is written locally and copied there on a clean
+    exit, its manifest last; where one stands already, the stage finds its output made, or made otherwise.
+    """
+    given: dict[str, Any] = {}
+    for name in inputs:
+        value = getattr(config, name)
+        if isinstance(value, list):
+            given[name] = [str(local_copy(place)) for place in value]
+        elif value is not None:
+            given[name] = str(local_copy(value))
+    url: str = cast(Any, config).out
+    if not is_remote(url):
+        yield replace(cast(Any, config), **given)
         return
-    remote, folder = RemoteFolder(out), local_place(out)
-    there = remote.names()
-    if FILE_NAME in there:  # so that the stage finds its output made, or made from something else
+    remote, folder = RemoteFolder(url), local_place(url)
+    if FILE_NAME in remote.names():
         remote.get(FILE_NAME, folder / FILE_NAME)
-    yield str(folder)
-    if FILE_NAME in there or not folder.is_dir():
+        yield replace(cast(Any, config), **given, out=str(folder))
         return
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    yield replace(cast(Any, config), **given, out=str(folder))
+    if not dry_run:
+        _send(folder, remote)
+
+
+def _send(folder: Path, remote: "RemoteFolder") -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _LOCK)
     files.sort(key=lambda path: path == folder / FILE_NAME)
-    for path in track(files, f"copying to {out}", "file", len(files)):
+    for path in track(files, f"copying to {remote.url}", "file", len(files)):
         remote.put(path, path.relative_to(folder).as_posix())
 
 

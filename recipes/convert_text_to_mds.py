@@ -5,9 +5,11 @@ from medlm_recipes.config.shards import ShardsConfig
 
 
 def stage(config: ShardsConfig, dry_run: bool) -> None:
+    from medlm_recipes.remote import at_hand
     from medlm_recipes.shards.conversion import convert_text_to_mds
 
-    convert_text_to_mds(config, dry_run)
+    with at_hand(config, "documents", "tokenizer", dry_run=dry_run) as local:
+        convert_text_to_mds(local, dry_run)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ from medlm_recipes.config.corpus import CorpusConfig
 
 def stage(config: CorpusConfig, dry_run: bool) -> None:
     from medlm_recipes.corpus.pipeline import prepare_corpus
+    from medlm_recipes.remote import at_hand
 
-    prepare_corpus(config, dry_run)
+    with at_hand(config, "inputs", dry_run=dry_run) as local:
+        prepare_corpus(local, dry_run)
 
 
 if __name__ == "__main__":

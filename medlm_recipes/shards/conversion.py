@@ -13,6 +13,7 @@ from medlm_recipes.errors import DataError
 from medlm_recipes.execution.tasks import require_executor, run_tasks
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish, read_manifest
 from medlm_recipes.progress import track
+from medlm_recipes.remote import local_copy
 from medlm_recipes.shards.estimate import check_space, estimate
 from medlm_recipes.shards.mds import ShardFormat, ShardTask, shard_tasks, write_index, write_shard
 from medlm_recipes.shards.tokens import CheckedEncoder, EncoderFile, EncodeTask, TaskCounts, encode_task, keep_encoder
@@ -233,13 +234,15 @@ def _print_result(streams: Streams) -> None:
 def read_shards(folder: str | Path, tokenizer: str | Path | None = None) -> Manifest:
     """The manifest of a shards folder, checked against the tokenizer that the reader means to use.
 
-    Raises DataError when the shards were made with another tokenizer, naming both hashes.
+    Of a remote folder everything but the shards is fetched. Raises DataError when the shards were made with
+    another tokenizer, naming both hashes.
     """
+    place, folder = folder, local_copy(str(folder), lambda name: ".mds" not in Path(name).name)
     manifest = read_manifest(folder, "convert_text_to_mds")
     if tokenizer is not None and tokenizer_hash(tokenizer) != manifest.facts["tokenizer_sha256"]:
         raise DataError(
-            f"{folder}: its shards were made with the tokenizer {manifest.facts['tokenizer_sha256'][:12]} (kept in "
-            f"{Path(folder) / TOKENIZER_FOLDER}), but {tokenizer} is {tokenizer_hash(tokenizer)[:12]}; "
+            f"{place}: its shards were made with the tokenizer {manifest.facts['tokenizer_sha256'][:12]} (kept in "
+            f"{folder / TOKENIZER_FOLDER}), but {tokenizer} is {tokenizer_hash(tokenizer)[:12]}; "
             "convert the documents again or give the tokenizer that made the shards"
         )
     return manifest

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from medlm_recipes.config.train import DataKeys
 from medlm_recipes.models.loss import IGNORED
+from medlm_recipes.remote import is_remote, local_place
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_of_pass
 from medlm_recipes.shards.packing import is_padding
@@ -79,6 +80,14 @@ _OUTSIDE_WINDOWS = "outside_windows"
 batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
 
 
+def _stream(shards: str, split: str, source: str, **settings: Any) -> Stream:
+    """A stream of a shards folder; of a remote one it is fetched shard by shard, as it is needed."""
+    below = f"{split}/{source}"
+    remote = f"{shards.rstrip('/')}/{below}" if is_remote(shards) else None
+    folder = local_place(shards) if is_remote(shards) else Path(shards)
+    return Stream(remote=remote, local=str(folder / below), **settings)
+
+
 def train_loader(
     shards: str,
     rows: Mapping[str, int],
@@ -95,7 +104,7 @@ def train_loader(
     batch_size = global_batch * copies // dist.get_world_size()
     dataset = TokenDataset(
         shards,
-        streams=[Stream(local=str(Path(shards) / "train" / source), choose=count) for source, count in rows.items()],
+        streams=[_stream(shards, "train", source, choose=count) for source, count in rows.items()],
         shuffle=True,
         shuffle_seed=keys.shuffle_seed,
         batch_size=batch_size,
@@ -115,7 +124,7 @@ def validation_loader(shards: str, source: str, batch_size: int, copies: int = 1
     The stream is read as a map under a DistributedSampler; iterated as a stream it would pad the last
     batch with duplicates that count. `copies` consecutive ranks get the same samples.
     """
-    stream = TokenDataset(shards, local=str(Path(shards) / "validation" / source), batch_size=batch_size)
+    stream = TokenDataset(shards, streams=[_stream(shards, "validation", source)], batch_size=batch_size)
     readers = dist.get_world_size() // copies
     dataset = _FilledUp(stream, batch_size * readers)
     sampler = dist.get_sampler(dataset, num_replicas=readers, rank=dist.get_global_rank() // copies)

@@ -10,6 +10,7 @@ from medlm_recipes.config.parallel import LAYOUT
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
+from medlm_recipes.remote import local_copy
 from medlm_recipes.training.branch import START_FROM
 from medlm_recipes.training.plan import TrainPlan
 from medlm_recipes.training.run_folder import TOKENIZER
@@ -48,7 +49,7 @@ def open_run(run: Path, config: TrainConfig, plan: TrainPlan, manifest: Manifest
     partial = run.with_name(run.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / CHECKPOINTS).mkdir(parents=True)
-    shutil.copytree(config.tokenizer, partial / TOKENIZER)
+    shutil.copytree(local_copy(config.tokenizer), partial / TOKENIZER)
     (partial / "config.yaml").write_text(to_yaml(config))
     if plan.trunk:
         (partial / START_FROM).mkdir()

@@ -9,6 +9,7 @@ from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest
 from medlm_recipes.models.shape import Shape, shape_of
 from medlm_recipes.optim.learning_rate import final_share
+from medlm_recipes.remote import local_copy
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_a_pass
 from medlm_recipes.token_math import (
@@ -81,7 +82,7 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     Raises DataError for unfit shards, ConfigError when the batch cannot be laid over the ranks or the
     run cannot go on from start_from.
     """
-    shards = read_shards(config.shards, config.tokenizer)
+    shards = read_shards(config.shards, local_copy(config.tokenizer))
     splits = shards.facts["splits"]
     check_ranks(config, world_size)
     step_tokens = tokens_per_step(config.global_batch, shards.facts["sequence_length"])
@@ -119,7 +120,7 @@ def _validation_streams(config: TrainConfig, shards: Manifest) -> list[Validatio
     length = shards.facts["sequence_length"]
     streams: list[ValidationStream] = []
     for folder in [config.shards, *config.validation_shards]:
-        facts = read_shards(folder, config.tokenizer).facts
+        facts = read_shards(folder, local_copy(config.tokenizer)).facts
         if facts["sequence_length"] != length:
             raise ConfigError(
                 f"validation_shards: {folder} has rows of {facts['sequence_length']} tokens, but {config.shards} of "
