@@ -1,6 +1,7 @@
 """Kill a stage at random moments, run it again, and compare every byte with a run that nobody touched.
 
     python benchmarks/kills.py KILLS [SEED] [--verb VERB] [--inputs FOLDER] [--format FORMAT] [--citations N]
+        [--also KEY=VALUE ...]
 
 Makes a closed world of N citations (or takes FOLDER), runs the verb once untouched, then KILLS times:
 starts it, sends SIGKILL to its whole process group at a random moment between its start and its end,
@@ -89,6 +90,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=Path)
     parser.add_argument("--format", default="pubmed_xml")
     parser.add_argument("--citations", type=int, default=16_000)
+    parser.add_argument("--also", nargs="*", default=[], help="overrides of prepare_corpus's recipe")
     asked = parser.parse_args()
     chance = random.Random(asked.seed)
     wrong = 0
@@ -99,7 +101,7 @@ def main() -> int:
         def launch(out: Path) -> list[str]:
             if asked.verb == "convert_text_to_mds":
                 return convert(line, out)
-            return [*prepare(line, out, asked.format), f"execution.workers={chance.choice((1, 2, 3))}"]
+            return [*prepare(line, out, asked.format), *asked.also, f"execution.workers={chance.choice((1, 2, 3))}"]
 
         start = time.monotonic()
         run(launch(line / "untouched"))

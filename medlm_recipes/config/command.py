@@ -6,10 +6,10 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING
 from typing import Any, TypeVar, cast
 
-from medlm_recipes.config.fields import REQUIRED
+from medlm_recipes.config.fields import REQUIRED, group_of
 from medlm_recipes.config.loading import load_config, schema_fields, type_name
 from medlm_recipes.errors import ConfigError, RecipeError
 
@@ -67,9 +67,10 @@ def help_text(schema: type, about: str) -> str:
 def _keys(schema: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
     for entry, hint in schema_fields(schema):
         name = f"{prefix}{entry.name}"
-        if is_dataclass(hint):
-            yield f"{name}.*", "group", "see below", entry.metadata["meaning"]
-            yield from _keys(cast(type, hint), f"{name}.")
+        if group := group_of(hint):
+            shown = "see below" if hint is group else "default null"
+            yield f"{name}.*", "group", shown, entry.metadata["meaning"]
+            yield from _keys(group, f"{name}.")
             continue
         default: Any = entry.default
         if default is MISSING:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from medlm_recipes.config.cleaning import CleanKeys
 from medlm_recipes.config.execution import ExecutionKeys
-from medlm_recipes.config.fields import at_least, each, key, not_empty, one_of, positive, section, tokens, within
+from medlm_recipes.config.fields import each, each_value, key, not_empty, one_of, positive, section, tokens, within
 
-FORMATS = ("pile", "pubmed_xml", "pmc_jats", "s2orc", "guidelines", "jsonl", "hub", "text")
+FORMATS = ("pile", "pubmed_xml", "pmc_jats", "s2orc", "guidelines", "jsonl", "hub", "text", "documents")
 PILE_SETS = ["PubMed Abstracts", "PubMed Central"]
 
 
@@ -34,7 +35,7 @@ class CorpusConfig:
         "pubmed_xml (NLM's pubmedYYnNNNN.xml or .xml.gz), pmc_jats (full texts: .nxml, .xml, either as .gz, or "
         "packages of them as .tar or .tar.gz), s2orc (Semantic Scholar's full texts with annotations), "
         "guidelines (records of epfl-llm/guidelines), jsonl (any records with a text), hub (datasets of the Hugging "
-        "Face hub by id) or text (a document a .txt file)",
+        "Face hub by id), text (a document a .txt file) or documents (folders that prepare_corpus wrote)",
         check=one_of(*FORMATS),
     )
     inputs: list[str] = key(
@@ -82,12 +83,15 @@ class CorpusConfig:
     hub_config: str | None = key("format hub: configuration of the datasets; null: their default", None)
     hub_split: str = key("format hub: split of the datasets to read", "train", check=not_empty)
     hub_revision: str | None = key("format hub: commit, tag or branch; null: the newest commit", None)
-    min_characters: int = key("documents with a shorter text are rejected as too_short", 1, check=at_least(1))
     validation_fraction: float = key(
         "share of documents that go to the validation split, chosen by a hash of their id",
         0.01,
         check=within(0, 0.5),
     )
+    validation_fractions: dict[str, float] = key(
+        "source -> its own share, where it is to have another", {}, check=each_value(within(0, 0.5))
+    )
+    clean: CleanKeys = section(CleanKeys, "steps that every document goes through; null or false: it does not")
     seed: int = key("seed of the split's hash; another seed gives another split", 17)
     execution: ExecutionKeys = section(ExecutionKeys, "where the work runs; it does not decide what is written")
 

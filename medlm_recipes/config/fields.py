@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import field
+from dataclasses import field, is_dataclass
 from difflib import get_close_matches
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from medlm_recipes.token_math import parse_tokens
 
@@ -25,6 +26,17 @@ def key(meaning: str, default: Any = REQUIRED, *, check: Check | None = None) ->
 def section(kind: type, meaning: str) -> Any:
     """A nested group of keys, itself a dataclass of keys."""
     return field(default_factory=kind, metadata={"meaning": meaning, "check": None})
+
+
+def optional_section(meaning: str) -> Any:
+    """A nested group of keys that is null unless it is given; its type is `Keys | None`."""
+    return field(default=None, metadata={"meaning": meaning, "check": None})
+
+
+def group_of(hint: Any) -> type | None:
+    """The dataclass behind a section's type, optional or not; None for the type of a single key."""
+    options = [option for option in get_args(hint) if option is not NoneType] if isinstance(hint, UnionType) else [hint]
+    return options[0] if isinstance(options[0], type) and is_dataclass(options[0]) else None
 
 
 def tokens(value: Any) -> None:
@@ -67,6 +79,16 @@ def one_of(*names: str) -> Check:
     return check
 
 
+def all_of(*checks: Check) -> Check:
+    """Several checks on the same value."""
+
+    def check_all(value: Any) -> None:
+        for check in checks:
+            check(value)
+
+    return check_all
+
+
 def each(check: Check) -> Check:
     """The same check on every element of a list."""
 
@@ -76,6 +98,19 @@ def each(check: Check) -> Check:
                 check(value)
             except ValueError as error:
                 raise ValueError(f"element {value!r}: {error}") from None
+
+    return check_all
+
+
+def each_value(check: Check) -> Check:
+    """The same check on every value of a group of keys."""
+
+    def check_all(values: Any) -> None:
+        for name, value in values.items():
+            try:
+                check(value)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
     return check_all
 

@@ -7,7 +7,7 @@ of a key (relative to that schema) and what is wrong. A schema of a recipe may d
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -15,7 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medlm_recipes.config.fields import REQUIRED, did_you_mean
+from medlm_recipes.config.fields import REQUIRED, did_you_mean, group_of
 from medlm_recipes.errors import ConfigError
 
 C = TypeVar("C")
@@ -105,11 +105,8 @@ def _fill(config: DictConfig, schema: type, values: dict[Any, Any], prefix: str)
             yield dotted, f"unknown key (value {value!r}){_nearest_key(str(name), prefix, known)}"
             continue
         entry, hint = known[name]
-        if is_dataclass(hint):
-            if isinstance(value, dict):
-                yield from _fill(config[name], cast(type, hint), value, f"{dotted}.")
-            else:
-                yield dotted, f"{value!r} is not a group of keys"
+        if group := group_of(hint):
+            yield from _fill_group(config, name, group, value, dotted, is_optional=hint is not group)
             continue
         if get_origin(hint) is list and isinstance(value, str | int | float) and value != REQUIRED:
             value = [value]
@@ -123,6 +120,17 @@ def _fill(config: DictConfig, schema: type, values: dict[Any, Any], prefix: str)
             yield dotted, f"{value!r}: {error}"
 
 
+def _fill_group(
+    config: DictConfig, name: str, group: type, value: Any, dotted: str, *, is_optional: bool
+) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        if config[name] is None:
+            config[name] = OmegaConf.structured(group)
+        yield from _fill(config[name], group, value, f"{dotted}.")
+    elif value is not None or not is_optional:
+        yield dotted, f"{value!r} is not a group of keys"
+
+
 def _plain(config: DictConfig, name: str) -> Any:
     value = config[name]
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
@@ -133,7 +141,7 @@ def _nearest_key(name: str, prefix: str, known: dict[str, Any]) -> str:
     inside = [
         f"{prefix}{group}.{name}"
         for group, (_, hint) in known.items()
-        if is_dataclass(hint) and name in {entry.name for entry, _ in schema_fields(cast(type, hint))}
+        if (keys := group_of(hint)) and name in {entry.name for entry, _ in schema_fields(keys)}
     ]
     if len(inside) == 1:
         return f"; did you mean {inside[0]}?"
@@ -143,8 +151,9 @@ def _nearest_key(name: str, prefix: str, known: dict[str, Any]) -> str:
 def _missing(config: DictConfig, schema: type, prefix: str, reported: set[str]) -> Iterator[tuple[str, str]]:
     for entry, hint in schema_fields(schema):
         dotted = f"{prefix}{entry.name}"
-        if is_dataclass(hint):
-            yield from _missing(config[entry.name], cast(type, hint), f"{dotted}.", reported)
+        if group := group_of(hint):
+            if config[entry.name] is not None:
+                yield from _missing(config[entry.name], group, f"{dotted}.", reported)
         elif OmegaConf.is_missing(config, entry.name) and dotted not in reported:
             yield dotted, f"missing; {entry.metadata['meaning']}"
 
@@ -152,8 +161,9 @@ def _missing(config: DictConfig, schema: type, prefix: str, reported: set[str]) 
 def _combinations(config: DictConfig, schema: type, prefix: str, bad: list[str]) -> Iterator[tuple[str, str]]:
     """What the schemas' own `problems` find, wherever every key below a schema is right by itself."""
     for entry, hint in schema_fields(schema):
-        if is_dataclass(hint):
-            yield from _combinations(config[entry.name], cast(type, hint), f"{prefix}{entry.name}.", bad)
+        group = group_of(hint)
+        if group and config[entry.name] is not None:
+            yield from _combinations(config[entry.name], group, f"{prefix}{entry.name}.", bad)
     if hasattr(schema, "problems") and not any(name.startswith(prefix) for name in bad):
         for name, what in cast(Any, OmegaConf.to_object(config)).problems():
             yield f"{prefix}{name}", what

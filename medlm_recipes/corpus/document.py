@@ -13,7 +13,7 @@ from medlm_recipes.corpus.compressed import read_lines
 from medlm_recipes.corpus.coverage import Coverage
 from medlm_recipes.errors import ConfigError, DataError
 
-SPLITS = ("train", "validation")
+SPLITS = TRAIN, VALIDATION = ("train", "validation")
 ENDING = ".jsonl.zst"
 EXCERPT_CHARACTERS = 200
 
@@ -40,15 +40,21 @@ class Document:
 
 @dataclass(frozen=True)
 class Reject:
-    """A record that is kept aside: input file, line or PMID, a reason in one word, how it begins or what is wrong."""
+    """A record that is kept aside: input file, line or PMID, a reason in one word, how it begins or what is wrong.
+
+    kept: of a duplicate, id of the document that is kept in its stead.
+    """
 
     file: str
     record: str
     reason: str
     excerpt: str
+    kept: str = ""
 
     def to_line(self) -> bytes:
         shortened = {**self.__dict__, "excerpt": self.excerpt[:EXCERPT_CHARACTERS]}
+        if not self.kept:
+            del shortened["kept"]
         return (json.dumps(shortened) + "\n").encode()  # ASCII: an excerpt may hold anything
 
 

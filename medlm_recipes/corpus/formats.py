@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from medlm_recipes.config.corpus import CorpusConfig, slug
-from medlm_recipes.corpus import guidelines, hub, json_lines, jsonl, pile, pmc_jats, pubmed_xml, s2orc, text
+from medlm_recipes.corpus import guidelines, hub, json_lines, jsonl, pile, pmc_jats, prepared, pubmed_xml, s2orc, text
 from medlm_recipes.corpus.document import Item
 from medlm_recipes.corpus.inputs import InputFile, expand_inputs
 
@@ -29,6 +29,7 @@ class Format:
 
 
 FORMATS = {
+    "documents": Format(prepared.read_prepared, prepared.ENDINGS, lambda _: ["the sources of the inputs"]),
     "guidelines": Format(guidelines.read_guidelines, json_lines.ENDINGS, lambda _: [guidelines.SOURCE]),
     "hub": Format(hub.read_hub, (), lambda config: [config.source], find=hub.find_hub_files),
     "jsonl": Format(jsonl.read_jsonl, json_lines.ENDINGS, lambda config: [config.source]),

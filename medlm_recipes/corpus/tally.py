@@ -28,22 +28,25 @@ class Size:
 class Tally:
     """read: records that the reader yielded. rejected, skipped: by reason. sizes: by split and source.
 
-    files: what was written, relative to the output's folder.
-    coverage: of what the reader read; empty for formats without markup.
+    copies: documents that were written again; the sizes hold them. files: what was written, relative to
+    the output's folder. coverage: of what the reader read; empty for formats without markup.
     """
 
     read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     sizes: dict[tuple[str, str], Size] = field(default_factory=dict)
+    copies: int = 0
     files: list[Path] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def written(self) -> int:
-        return sum(size.documents for size in self.sizes.values())
+        """Documents, each once."""
+        return sum(size.documents for size in self.sizes.values()) - self.copies
 
-    def wrote(self, split: str, document: Document) -> None:
+    def wrote(self, split: str, document: Document, *, is_copy: bool = False) -> None:
+        self.copies += is_copy
         size = self.sizes.setdefault((split, document.source), Size())
         size.add(Size(1, len(document.text), len(document.text.encode())))
 
@@ -51,6 +54,7 @@ class Tally:
         self.read += other.read
         self.rejected.update(other.rejected)
         self.skipped.update(other.skipped)
+        self.copies += other.copies
         self.files += other.files
         for key, size in other.sizes.items():
             self.sizes.setdefault(key, Size()).add(size)
@@ -67,6 +71,7 @@ class Tally:
             "written": self.written,
             "rejected": dict(sorted(self.rejected.items())),
             "skipped": dict(sorted(self.skipped.items())),
+            **({"copies": self.copies} if self.copies else {}),
             "splits": splits,
         }
         coverage = self.coverage.facts()
@@ -86,6 +91,8 @@ class Tally:
         for (split, source), size in sorted(self.sizes.items()):
             yield f"{split:<12}{source:<24}{size.documents:>14,}{size.characters:>18,}{size.bytes:>18,}"
         yield self.outcome()
+        if self.copies:
+            yield f"copies of good documents, written besides: {self.copies:,}"
         for source in sorted({source for _, source in self.sizes}):
             for split in SPLITS:
                 if (split, source) not in self.sizes:

@@ -1,25 +1,26 @@
-"""One task of prepare_corpus: some input files to one output file a split and source."""
+"""A task of prepare_corpus: some input files to one output file a split and source."""
 
 import os
+import shutil
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from types import TracebackType
 
 from medlm_recipes.config.corpus import CorpusConfig
-from medlm_recipes.corpus.compressed import open_output
+from medlm_recipes.corpus.cleaning.finishing import Candidate, Finishing
+from medlm_recipes.corpus.cleaning.lookups import Lookups
+from medlm_recipes.corpus.cleaning.steps import clean
+from medlm_recipes.corpus.cleaning.upsampling import copies, original_id
 from medlm_recipes.corpus.coverage import Coverage
-from medlm_recipes.corpus.document import ENDING, SPLITS, Document, Reject, Skipped
+from medlm_recipes.corpus.document import SPLITS, Document, Reject, Skipped
 from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.inputs import InputFile
+from medlm_recipes.corpus.outputs import REJECTED, Outputs
 from medlm_recipes.corpus.split import split_of
 from medlm_recipes.corpus.tally import Tally
-from medlm_recipes.partial import unwritable
-
-REJECTED = "rejected"
-PART_BYTES = 1 << 24
-"""Lines before compression after which a part of documents ends."""
+from medlm_recipes.partial import TASKS, unwritable
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,114 @@ class Task:
     files: tuple[InputFile, ...]
     folder: Path
     config: CorpusConfig
+    lookups: Lookups = field(default_factory=Lookups)
     leave_out: Mapping[int, str] = field(default_factory=dict)
 
 
-def write_task(task: Task) -> Tally:
+@dataclass(frozen=True)
+class Written:
+    """runs_seen: of the benchmarks, those that the written training documents hold, as packed bits."""
+
+    tally: Tally
+    runs_seen: bytes = b""
+
+
+def write_task(task: Task) -> Written:
     """Read the task's files and write what they hold. Raises DataError for damaged input or a full disk."""
-    tally = Tally()
     read = FORMATS[task.config.format].read
+    with Writer(task) as writer:
+        for file in task.files:
+            for item in clean(read(file, task.config, task.leave_out), task.config.clean, file.name):
+                if isinstance(item, Coverage):
+                    writer.tally.coverage.add(item)
+                    continue
+                writer.tally.read += 1
+                writer.take(Candidate(file.name, item) if isinstance(item, Document) else item)
+    return writer.written()
+
+
+class Writer:
+    """Decides what becomes of a task's items, writes and counts them. Raises DataError when it cannot write."""
+
+    def __init__(self, task: Task) -> None:
+        self.tally = Tally()
+        self._task = task
+        self._stack = ExitStack()
+        self._outputs = Outputs(task.folder, task.number, self._stack)
+        self._finishing = Finishing(task.config, task.lookups)
+
+    def take(self, item: Candidate | Reject | Skipped) -> None:
+        if isinstance(item, Candidate):
+            item = self._write(item) or item
+        if isinstance(item, Skipped):
+            self.tally.skipped[item.reason] += 1
+        elif isinstance(item, Reject):
+            self.tally.rejected[item.reason] += 1
+            self._outputs.rejects().write(item.to_line())
+
+    def take_rejects(self, path: Path) -> None:
+        """Lines of rejects that are counted elsewhere."""
+        if path.stat().st_size:
+            with open(path, "rb") as stream:
+                shutil.copyfileobj(stream, self._outputs.rejects())
+
+    def written(self) -> Written:
+        """What there is to say when all is written."""
+        self.tally.files = self._outputs.files()
+        lines, runs_seen = self._finishing.overlaps()
+        path = overlaps_of(self._task.folder, self._task.number)
+        if lines:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"".join(lines))
+        else:
+            path.unlink(missing_ok=True)
+        return Written(self.tally, runs_seen)
+
+    def _write(self, candidate: Candidate) -> Reject | Skipped | None:
+        """Write a document and its copies, or say why it is none after all."""
+        document, config = candidate.document, self._task.config
+        line = line_of(candidate)
+        if isinstance(line, Reject):
+            return line
+        fraction = config.validation_fractions.get(document.source, config.validation_fraction)
+        split = split_of(original_id(document), config.seed, fraction)
+        reason = self._finishing.against(candidate, split)
+        if reason:
+            return reason
+        output = self._outputs.documents(split, document.source)
+        output.write(line)
+        self.tally.wrote(split, document)
+        for copy in copies(document, self._finishing.times(candidate, split)):
+            output.write(copy.to_line())
+            self.tally.wrote(split, document, is_copy=True)
+        return None
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self._stack.close()
+        except OSError as late:
+            error = error or late
+        if isinstance(error, OSError):  # the readers raise DataError, so this is about writing
+            raise unwritable(self._task.config.out, error) from None
+
+
+def line_of(candidate: Candidate) -> bytes | Reject:
+    """The line of a document, or why it is none."""
+    document = candidate.document
+    if not document.text.strip():
+        return Reject(candidate.file, document.id, "empty", "")
     try:
-        with ExitStack() as stack:
-            outputs = _Outputs(task, stack)
-            for file in task.files:
-                for item in read(file, task.config, task.leave_out):
-                    if isinstance(item, Coverage):
-                        tally.coverage.add(item)
-                        continue
-                    tally.read += 1
-                    if isinstance(item, Document):
-                        item = _write(item, file, outputs, tally) or item
-                    if isinstance(item, Skipped):
-                        tally.skipped[item.reason] += 1
-                    elif isinstance(item, Reject):
-                        tally.rejected[item.reason] += 1
-                        outputs.rejects().write(item.to_line())
-            tally.files = outputs.files()
-    except OSError as error:  # the readers raise DataError, so this is about writing
-        raise unwritable(task.config.out, error) from None
-    return tally
+        return document.to_line()
+    except UnicodeEncodeError:
+        return Reject(candidate.file, document.id, "not_utf8", document.text)
+
+
+def overlaps_of(folder: Path, task: int) -> Path:
+    """The lines for decontamination.jsonl that a task has, if any."""
+    return folder / TASKS / "overlaps" / f"{task:05d}.jsonl"
 
 
 def drop_leftovers(folder: Path, written: Collection[Path]) -> None:
@@ -68,77 +150,3 @@ def drop_leftovers(folder: Path, written: Collection[Path]) -> None:
                     Path(here, name).unlink()
             with suppress(OSError):  # not empty
                 Path(here).rmdir()
-
-
-def _write(document: Document, file: InputFile, outputs: "_Outputs", tally: Tally) -> Reject | None:
-    """Write a document, or say why it is none after all."""
-    config = outputs.task.config
-    if not document.text.strip():
-        return Reject(file.name, document.id, "empty", "")
-    if len(document.text) < config.min_characters:
-        return Reject(file.name, document.id, "too_short", document.text)
-    try:
-        line = document.to_line()
-    except UnicodeEncodeError:
-        return Reject(file.name, document.id, "not_utf8", document.text)
-    split = split_of(document.id, config.seed, config.validation_fraction)
-    outputs.documents(split, document.source).write(line)
-    tally.wrote(split, document)
-    return None
-
-
-class DocumentParts:
-    """Lines of documents in files of some 16 MB before compression, which later stages read side by side.
-
-    NNNNN.jsonl.zst, NNNNN_0001.jsonl.zst and so on, in the order of their names.
-    """
-
-    def __init__(self, first: Path) -> None:
-        self.paths = [first]
-        self._stream = open_output(first)
-        self._size = 0
-
-    def write(self, line: bytes) -> None:
-        if self._size >= PART_BYTES:
-            self.close()
-            name = self.paths[0].name.removesuffix(ENDING)
-            self.paths.append(self.paths[0].with_name(f"{name}_{len(self.paths):04d}{ENDING}"))
-            self._stream = open_output(self.paths[-1])
-            self._size = 0
-        self._stream.write(line)
-        self._size += len(line)
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _Outputs:
-    """The task's output files, each opened when it is first written to."""
-
-    def __init__(self, task: Task, stack: ExitStack) -> None:
-        self.task = task
-        self._stack = stack
-        self._documents: dict[tuple[str, str], DocumentParts] = {}
-        self._rejects: IO[bytes] | None = None
-
-    def documents(self, split: str, source: str) -> DocumentParts:
-        if (split, source) not in self._documents:
-            parts = DocumentParts(self._path(split, source, ending=ENDING))
-            self._documents[split, source] = self._stack.enter_context(closing(parts))
-        return self._documents[split, source]
-
-    def rejects(self) -> IO[bytes]:
-        if self._rejects is None:
-            self._rejects = self._stack.enter_context(open(self._path(REJECTED, ending=".jsonl"), "wb"))
-        return self._rejects
-
-    def files(self) -> list[Path]:
-        paths = [path for parts in self._documents.values() for path in parts.paths]
-        if self._rejects:
-            paths.append(Path(self._rejects.name))
-        return sorted(path.relative_to(self.task.folder) for path in paths)
-
-    def _path(self, *folders: str, ending: str) -> Path:
-        folder = self.task.folder.joinpath(*folders)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{self.task.number:05d}{ending}"

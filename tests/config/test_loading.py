@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from medlm_recipes.config.command import help_text
+from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
@@ -117,3 +118,29 @@ def test_help_lists_every_key_with_type_default_and_meaning() -> None:
     assert "optimizer.max_grad_norm  (a number or null, default 1.0)" in text
     assert "model.name  (a text, required)" in text and "model.n_layer  (an integer or null, default null)" in text
     assert "budgets  (a list of texts, default [])" in text
+
+
+def test_a_section_that_may_be_null_is_made_and_unmade_by_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.yaml"
+    path.write_text("format: text\ninputs: [x]\nout: y\nclean: {length: {min_characters: 5}, duplicates: null}\n")
+    config = load_config(CorpusConfig, path, ["clean.length=null", "clean.duplicates.by=[pmid]", "clean.language={}"])
+    assert config.clean.length is None and config.clean.near_duplicates is None
+    assert config.clean.duplicates and config.clean.duplicates.by == ["pmid"]
+    assert config.clean.language and config.clean.language.keep == ["en"]
+    assert config.clean.steps() == ["language", "duplicates"]
+    assert resolved(config)["clean"]["length"] is None
+
+
+def test_problems_inside_a_section_that_may_be_null(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.yaml"
+    path.write_text(
+        "format: text\ninputs: [x]\nout: y\n"
+        "clean: {decontaminate: {}, upsample: {asof: 3}, length: {min_characters: 9, max_characters: 3}, urls: null}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(CorpusConfig, path)
+    message = str(caught.value)
+    assert "clean.decontaminate.against: missing" in message and "clean.upsample.as_of: missing" in message
+    assert "clean.upsample.asof: unknown key" in message and "did you mean clean.upsample.as_of?" in message
+    assert "clean.urls: None is not true or false" in message
+    assert "clean.language.keep" in help_text(CorpusConfig, "") and "default null" in help_text(CorpusConfig, "")

@@ -213,7 +213,7 @@ def test_short_empty_and_unencodable_texts_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "00.jsonl"
     surrogate = '{"text": "long enough \\ud800", "meta": {"pile_set_name": "PubMed Abstracts"}}\n'
     path.write_text(pile_line("short") + pile_line(" \n ") + surrogate + pile_line("long enough"))
-    facts = prepare("pile", [path], tmp_path / "out", "min_characters=6", "execution.workers=1")
+    facts = prepare("pile", [path], tmp_path / "out", "clean.length.min_characters=6", "execution.workers=1")
     assert facts["rejected"] == {"empty": 1, "not_utf8": 1, "too_short": 1} and facts["written"] == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
-from medlm_recipes.corpus import writing
+from medlm_recipes.corpus import outputs
 from medlm_recipes.corpus.document import Document
 from medlm_recipes.corpus.tally import Tally
 from medlm_recipes.errors import DataError
@@ -34,7 +34,7 @@ def write_documents(folder: Path, splits: Mapping[str, Mapping[str, Sequence[str
     for split, sources in splits.items():
         for source, given in sources.items():
             (folder / split / source).mkdir(parents=True)
-            with closing(writing.DocumentParts(folder / split / source / "00000.jsonl.zst")) as parts:
+            with closing(outputs.DocumentParts(folder / split / source / "00000.jsonl.zst")) as parts:
                 for number, text in enumerate(given):
                     document = Document(f"{source}-{number}", text, source, {"year": 2021})
                     parts.write(document.to_line())
@@ -46,7 +46,7 @@ def write_documents(folder: Path, splits: Mapping[str, Mapping[str, Sequence[str
 
 def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few documents are several files, tasks and batches."""
-    monkeypatch.setattr(writing, "PART_BYTES", 1 << 14)
+    monkeypatch.setattr(outputs, "PART_BYTES", 1 << 14)
     monkeypatch.setattr("medlm_recipes.shards.conversion._GROUP_BYTES", 1)
     monkeypatch.setattr("medlm_recipes.shards.tokens.BATCH_CHARACTERS", 1 << 12)
 
