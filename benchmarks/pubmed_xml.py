@@ -39,7 +39,7 @@ from medlm_recipes.corpus.pubmed_revisions import out_of_date, scan
 from medlm_recipes.corpus.writing import Task, write_task
 def work():
     [leave_out] = out_of_date([scan(file.path)])
-    return write_task(Task(0, (file,), Path(path).with_name("out"), config, leave_out)).written
+    return write_task(Task(0, (file,), Path(path).with_name("out"), config, leave_out)).tally.written
 """,
 }
 SHARED_CODE = """

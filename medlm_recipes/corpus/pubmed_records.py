@@ -48,7 +48,7 @@ def _read_slices(path: Path) -> Iterator[Any]:
     """Each record parsed alone: a fifth faster than the whole, for files in NLM's way. Raises OtherForm."""
     parser = element_parser()
     for record in record_slices(path):
-        if _DECLARED_ENTITY.search(record):
+        if b"&" in record and _DECLARED_ENTITY.search(record):
             raise OtherForm
         yield etree.fromstring(record, parser)
 

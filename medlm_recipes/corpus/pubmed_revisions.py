@@ -111,7 +111,9 @@ def _scan_bytes(path: Path) -> _Found | None:
     deleted: list[int] = []
     try:
         for record in record_slices(path):
-            if b"<!" in record or (b"<?" in record and len(_INSTRUCTION.findall(record)) != record.count(b"<?")):
+            if b"!" in record and b"<!" in record:  # one byte is looked for ten times faster than two
+                return None
+            if b"?" in record and len(_INSTRUCTION.findall(record)) != record.count(b"<?"):
                 return None
             if citation := _CITATION.match(record):
                 pmids.append(int(citation[2]))

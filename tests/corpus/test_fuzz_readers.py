@@ -46,9 +46,9 @@ def account(form: str, folder: Path, name: str, content: bytes) -> Tally | None:
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / name).write_bytes(content)
-    config = CorpusConfig(format=form, inputs=[name], out="out", pubmed_only=False)
+    config = CorpusConfig(format=form, inputs=[name], out="out", pubmed_only=False, markers="gap_replay")
     try:
-        tally = write_task(Task(0, (InputFile(folder / name, name),), folder / "written", config))
+        tally = write_task(Task(0, (InputFile(folder / name, name),), folder / "written", config)).tally
     except DataError as error:
         assert name in str(error)
         return None

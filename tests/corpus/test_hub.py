@@ -2,12 +2,15 @@
 
 import json
 import socket
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from launch import ROOT
 from pyarrow import parquet
 
@@ -121,7 +124,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     (pictures / "a.png").write_bytes(b"x")
-    for given, message in (
+    for refused, message in (
         (tmp_path / "empty", "no dataset can be read there"),
         (script, "no dataset can be read there"),
         (pictures, "its files are read as imagefolder; arrow, csv, json, parquet, text can be read here"),
@@ -129,7 +132,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
         ("nobody/nothing", "inputs: nobody/nothing: no dataset can be read there"),
     ):
         with pytest.raises(DataError, match=message):
-            find_hub_files(config(given))
+            find_hub_files(config(refused))
     assert not (tmp_path / "ran").exists()
 
 
@@ -162,3 +165,13 @@ def test_damaged_files_are_data_errors(tmp_path: Path, builder: str, content: by
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"set/a: cannot be read after 0 records \(\w+:"):
         list(read_hub(HubFile(path, "set/a", url=str(path), builder=builder), config(), {}))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=100), builder=st.sampled_from(hub.BUILDERS))
+def test_arbitrary_bytes(tmp_path: Path, content: bytes, builder: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    with suppress(DataError):
+        items = list(read_hub(HubFile(path, "set/a", url=str(path), builder=builder), config(), {}))
+        assert all(isinstance(item, Document | Reject) for item in items)

@@ -135,8 +135,7 @@ def paper(marked: str = PAPER, **others: Any) -> Record:
 
 def read(path: Path, *records: Record, **keys: Any) -> list[Document | Reject | Skipped]:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    given = {"markers": "gap_replay"} | keys
-    config = CorpusConfig(format="s2orc", inputs=[str(path)], out="unused", **given)
+    config = CorpusConfig(format="s2orc", inputs=[str(path)], out="unused", **{"markers": "gap_replay", **keys})
     return list(read_s2orc(InputFile(path, path.name), config, {}))
 
 
