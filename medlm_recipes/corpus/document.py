@@ -31,10 +31,16 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
-        """One JSON line. Raises UnicodeEncodeError when a string holds lone surrogates."""
+        """One JSON line.
+
+        Raises UnicodeEncodeError when a string holds lone surrogates, RecursionError when the metadata
+        is nested deeper than 250 levels or so.
+        """
         try:
             return orjson.dumps(self.__dict__, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:
+        except TypeError as error:
+            if "Recursion" in str(error):
+                raise RecursionError from None
             return (_encoder.encode(self.__dict__) + "\n").encode()
 
 

@@ -46,7 +46,10 @@ def _files_of(given: str, config: CorpusConfig) -> list[HubFile]:
     try:
         builder = _datasets().load_dataset_builder(given, name=config.hub_config, revision=config.hub_revision)
     except Exception as error:  # of a dozen libraries, and of the network
-        raise DataError(f"inputs: {given}: no dataset can be read there ({_first_line(error)})") from None
+        raise DataError(
+            f"inputs: {given}: no dataset can be read there ({_first_line(error)}); check the id, log in to the hub "
+            "for a gated one, or give the folder of a download"
+        ) from None
     name = str(builder.__module__).rpartition(".")[2]
     if name not in BUILDERS:
         raise DataError(f"inputs: {given}: its files are read as {name}; {', '.join(BUILDERS)} can be read here")

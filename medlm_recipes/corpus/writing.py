@@ -134,6 +134,8 @@ def line_of(candidate: Candidate) -> bytes | Reject:
         return document.to_line()
     except UnicodeEncodeError:
         return Reject(candidate.file, document.id, "not_utf8", document.text)
+    except RecursionError:
+        return Reject(candidate.file, document.id, "nested_too_deep", document.text)
 
 
 def overlaps_of(folder: Path, task: int) -> Path:

@@ -125,6 +125,8 @@ def test_deep_json(tmp_path: Path, form: str, depth: int) -> None:
     line = record.replace(b"\n", b"") % (deep, meta, deep)
     tally = account(form, tmp_path, "a.jsonl", line + b'\n{"text": "sound"}\n')
     assert tally is not None and tally.read == 2
+    if form in ("pile", "jsonl"):  # they keep what else a record holds
+        assert tally.rejected["nested_too_deep"] + tally.rejected["not_json"] == (depth > 250)
 
 
 PUBMED = b"""<?xml version="1.0" encoding="utf-8"?>
