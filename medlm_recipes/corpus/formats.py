@@ -1,6 +1,6 @@
 """What `format` selects."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medlm_recipes.config.corpus import CorpusConfig, slug
@@ -23,21 +23,25 @@ class Format:
 
     read: Reader
     endings: tuple[str, ...]
-    sources: Callable[[CorpusConfig], list[str]]
+    sources: Callable[[CorpusConfig, Sequence[InputFile]], list[str]]
     files_per_output: int = 1
     find: Callable[[CorpusConfig], list[InputFile]] | None = None
 
 
 FORMATS = {
-    "documents": Format(prepared.read_prepared, prepared.ENDINGS, lambda _: ["the sources of the inputs"]),
-    "guidelines": Format(guidelines.read_guidelines, json_lines.ENDINGS, lambda _: [guidelines.SOURCE]),
-    "hub": Format(hub.read_hub, (), lambda config: [config.source], find=hub.find_hub_files),
-    "jsonl": Format(jsonl.read_jsonl, json_lines.ENDINGS, lambda config: [config.source]),
-    "pile": Format(pile.read_pile, json_lines.ENDINGS, lambda config: [slug(name) for name in config.pile_sets]),
-    "pmc_jats": Format(pmc_jats.read_pmc_jats, pmc_jats.ENDINGS, lambda config: [config.source], files_per_output=1000),
-    "pubmed_xml": Format(pubmed_xml.read_pubmed_xml, pubmed_xml.ENDINGS, lambda _: [pubmed_xml.SOURCE]),
-    "s2orc": Format(s2orc.read_s2orc, s2orc.ENDINGS, lambda _: [s2orc.SOURCE]),
-    "text": Format(text.read_text, text.ENDINGS, lambda config: [config.source], files_per_output=1000),
+    "documents": Format(
+        prepared.read_prepared, prepared.ENDINGS, lambda _, files: sorted({file.path.parent.name for file in files})
+    ),
+    "guidelines": Format(guidelines.read_guidelines, json_lines.ENDINGS, lambda *_: [guidelines.SOURCE]),
+    "hub": Format(hub.read_hub, (), lambda config, _: [config.source], find=hub.find_hub_files),
+    "jsonl": Format(jsonl.read_jsonl, json_lines.ENDINGS, lambda config, _: [config.source]),
+    "pile": Format(pile.read_pile, json_lines.ENDINGS, lambda config, _: [slug(name) for name in config.pile_sets]),
+    "pmc_jats": Format(
+        pmc_jats.read_pmc_jats, pmc_jats.ENDINGS, lambda config, _: [config.source], files_per_output=1000
+    ),
+    "pubmed_xml": Format(pubmed_xml.read_pubmed_xml, pubmed_xml.ENDINGS, lambda *_: [pubmed_xml.SOURCE]),
+    "s2orc": Format(s2orc.read_s2orc, s2orc.ENDINGS, lambda *_: [s2orc.SOURCE]),
+    "text": Format(text.read_text, text.ENDINGS, lambda config, _: [config.source], files_per_output=1000),
 }
 
 

@@ -164,7 +164,7 @@ def _check_and_describe(config: CorpusConfig, files: Sequence[InputFile]) -> Non
         for _ in islice(read(file, config, {}), 1):
             pass
         total += file.path.stat().st_size if not file.digest else 0
-    sources = FORMATS[config.format].sources(config)
+    sources = FORMATS[config.format].sources(config, files)
     print(
         f"{config.format}: {len(files):,} files, {total:,} bytes\n"
         f"{config.validation_fraction:.2%} of the documents go to validation, by seed {config.seed}\n"

@@ -20,7 +20,7 @@ from medlm_recipes.corpus.pmc_jats import read_pmc_jats
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import read_manifest
 
-CONFIG = CorpusConfig(format="pmc_jats", inputs=["x"], out="unused", source="pmc-papers")
+CONFIG = CorpusConfig(format="pmc_jats", inputs=["x"], out="unused", source="pubmed-papers")
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE article SYSTEM "http://dtd.nlm.nih.gov/x.dtd">\n'
 
 
@@ -266,14 +266,16 @@ def test_the_recipe_from_the_command_line(tmp_path: Path) -> None:
             archive.add(tmp_path / name, name)
     arguments = ("yamls/corpus/pmc_jats.yaml", f"inputs={folder}", "markers=gap_replay", "validation_fraction=0")
     described = done(recipe("prepare_corpus", *arguments, f"out={tmp_path / 'out'}", "--dry-run")).stdout
-    assert "pmc_jats: 3 files" in described and "{pmc-papers}" in described
+    assert "pmc_jats: 3 files" in described and "{pubmed-papers}" in described
     printed = done(recipe("prepare_corpus", *arguments, f"out={tmp_path / 'out'}")).stdout
     assert "read 4 = written 2 + rejected 1 (no_body 1) + skipped 1 (not_an_article 1)" in printed
     assert "coverage by element" in printed and "ref-list" in printed
     facts = read_manifest(tmp_path / "out", "prepare_corpus").facts
     assert facts["coverage"]["ref-list"] == {"characters": 1, "kept": 0}
     assert facts["coverage"]["xref"] == {"characters": 3, "kept": 0}
-    assert [(document.id, document.text) for document in read_documents(tmp_path / "out", "train", "pmc-papers")] == [
+    assert [
+        (document.id, document.text) for document in read_documents(tmp_path / "out", "train", "pubmed-papers")
+    ] == [
         ("pmcid:PMC1", "T1\n\nKnown [bib_ref]S[/bib_ref]."),
         ("pmcid:PMC3", "T3\n\nText."),
     ]
@@ -289,7 +291,7 @@ def test_output_does_not_depend_on_workers(tmp_path: Path, monkeypatch: pytest.M
     made = []
     for workers in (1, 2):
         out = tmp_path / f"out{workers}"
-        given = [f"inputs={tmp_path}/*.nxml", f"out={out}", f"workers={workers}"]
+        given = [f"inputs={tmp_path}/*.nxml", f"out={out}", f"execution.workers={workers}"]
         prepare_corpus(load_config(CorpusConfig, ROOT / "yamls/corpus/pmc_jats.yaml", given), dry_run=False)
         made.append({str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert made[0] == made[1] and len(made[0]) == 7
