@@ -127,7 +127,7 @@ def test_every_step_does_its_part(prepared: Path, tmp_path: Path) -> None:
     assert facts["identified_by"] == {"pmid": 2, "pmcid": 0, "doi": 1, "title": 0, "text": 1}
     assert facts["benchmarks"] == {"exam.jsonl": {"items": 3, "too_short": 1, "covered": 0}}
     assert "0 of 3 (1 too short to tell)" in said and "copies of good documents, written besides: 2" in said
-    assert "notice: clean.prefer names pubmed-centrals" not in said and "names s2orc, a source" in said
+    assert "notice: clean.prefer names pubmed-centrals" not in said and "names pubmed-papers, a source" in said
 
     prepare(prepared, tmp_path / "alone")
     assert content(tmp_path / "alone") == content(tmp_path / "out")

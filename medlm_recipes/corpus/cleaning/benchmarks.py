@@ -40,9 +40,18 @@ class BenchmarkItem:
 
 
 def read_benchmark_items(file: InputFile) -> list[BenchmarkItem]:
-    """Every item of a benchmark file. Raises DataError, naming the item, for another form."""
+    """Every item of a benchmark file; none, with a notice, of a file of labels as PubMedQA's ground truth is.
+
+    Raises DataError, naming the item, for another form.
+    """
     items = []
-    for name, record in _records(file.path):
+    records = list(_records(file.path))
+    if file.path.suffix == ".json" and records and all(isinstance(label, str) for _, label in records):
+        print(
+            f"notice: {file.path}: holds {len(records):,} labels and no text; nothing is compared with it", flush=True
+        )
+        return []
+    for name, record in records:
         fields = {key.lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
         asked = [text for key in fields if key in _ASKED for text in _texts(fields[key])]
         told = [text for key in fields if key in _TOLD for text in _texts(fields[key])]

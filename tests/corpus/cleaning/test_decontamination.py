@@ -66,6 +66,13 @@ def test_forms_of_benchmarks(tmp_path: Path, name: str, content: str, items: lis
     assert {item.benchmark for item in found} == {name}
 
 
+def test_a_file_of_labels_has_nothing_to_compare_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ground_truth.json"
+    path.write_text('{"12377809": "yes", "26163474": "no"}')
+    assert read_benchmark_items(InputFile(path, path.name)) == []
+    assert f"notice: {path}: 2 labels without a text" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
