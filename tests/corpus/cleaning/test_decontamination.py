@@ -70,13 +70,13 @@ def test_a_file_of_labels_has_nothing_to_compare_with(tmp_path: Path, capsys: py
     path = tmp_path / "ground_truth.json"
     path.write_text('{"12377809": "yes", "26163474": "no"}')
     assert read_benchmark_items(InputFile(path, path.name)) == []
-    assert f"notice: {path}: 2 labels without a text" in capsys.readouterr().out
+    assert f"notice: {path}: holds 2 labels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("a.json", '{"12": "yes"}', "item 12 has no text to compare with"),
+        ("a.json", '{"12": 5}', "item 12 has no text to compare with"),
         ("a.jsonl", '{"question": "q"}\n{"label": 3}\n', "item 2 has no text"),
         ("a.jsonl", '{"question": "q"}\n{"lab', "line 2: not JSON"),
         ("a.json", "[]", "holds no test items"),
