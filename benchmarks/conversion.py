@@ -7,8 +7,8 @@ lines file; prepares documents and a tokenizer of BioMedLM's size from it. Then,
 convert_text_to_mds with two workers, llm-foundry's convert_dataset_json, convert_text_to_mds with one
 worker; each a process of its own, start-up included, on the machine's first two cores, all writing rows of
 1024 tokens in zstd shards. Compares the two packages' rows one by one, and prints seconds, CPU seconds,
-tokens/s and the largest process of each, and the medians' ratios; the time from the raw JSON lines, with
-prepare_corpus, stands apart. Exits 1 when a row differs.
+tokens/s and the largest process of each (the fastest of their rounds, as the least disturbed) and the
+ratios; the time from the raw JSON lines, with prepare_corpus, stands apart. Exits 1 when a row differs.
 
 llm-foundry is installed into the folder PEER (a virtual environment of its own, 7 GB) unless it is there.
 """
@@ -25,7 +25,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import orjson
@@ -177,8 +176,8 @@ def report(facts: dict[str, int], prepared: Measured, results: dict[str, list[Me
     tokens = facts["tokens"]
     print(f"\n{facts['bytes']:,} bytes of text, {facts['documents']:,} documents, {tokens:,} tokens; "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
-    seconds = {way: median(one.seconds for one in measured) for way, measured in results.items()}
-    cpu = {way: median(one.cpu_seconds for one in measured) for way, measured in results.items()}
+    seconds = {way: min(one.seconds for one in measured) for way, measured in results.items()}
+    cpu = {way: min(one.cpu_seconds for one in measured) for way, measured in results.items()}
     for way, measured in results.items():
         peak = max(one.peak_bytes for one in measured)
         print(f"{way:12} {seconds[way]:7.1f} s, {cpu[way]:7.1f} CPU s, {tokens / seconds[way] / 1e6:6.2f}M tokens/s, "
