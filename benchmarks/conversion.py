@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import psutil
+from llm_foundry import python_with_llm_foundry
 from streaming import StreamingDataset
 
 from medlm_recipes.corpus.compressed import read_lines
@@ -70,14 +71,6 @@ def make_text(sample: Path, out: Path, megabytes: int) -> None:
             text = ". ".join(chance.choices(sentences, k=chance.randint(5, 15)))
             left -= len(text.encode())
             stream.write(orjson.dumps({"text": text, "meta": {"pile_set_name": "PubMed Abstracts"}}) + b"\n")
-
-
-def install_peer(folder: Path) -> Path:
-    python = folder / "bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "llm-foundry==0.22.0"], check=True)
-    return python
 
 
 def recipe(verb: str, name: str, *given: str) -> list[str]:
@@ -152,7 +145,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peer", type=Path, default=ROOT / "build/llm-foundry")
     asked = parser.parse_args()
-    python = install_peer(asked.peer.absolute())
+    python = python_with_llm_foundry(asked.peer.absolute())
     with tempfile.TemporaryDirectory() as folder:
         line = Path(folder)
         prepared = prepare(line, asked.sample.absolute(), asked.megabytes)
