@@ -23,8 +23,9 @@ quickstart: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" composer -n 2 recipes/train.py yamls/quickstart/train.yaml
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python recipes/sweep.py yamls/quickstart/sweep.yaml
 
+# Two at a time, a file each: a launch is mostly single-threaded imports.
 test: $(READY)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
