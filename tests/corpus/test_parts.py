@@ -8,7 +8,7 @@ from launch import ROOT
 
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.loading import load_config
-from medlm_recipes.corpus import writing
+from medlm_recipes.corpus import outputs
 from medlm_recipes.corpus.document import document_files, read_documents, read_texts
 from medlm_recipes.corpus.pipeline import prepare_corpus
 from medlm_recipes.errors import DataError
@@ -28,7 +28,7 @@ def prepare(inputs: Path, out: Path) -> None:
 
 
 def test_parts_follow_each_other_in_the_order_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "PART_BYTES", 1 << 10)
+    monkeypatch.setattr(outputs, "PART_BYTES", 1 << 10)
     (tmp_path / "in").mkdir()
     write_pile(tmp_path / "in/0.jsonl", 100)
     write_pile(tmp_path / "in/1.jsonl", 3)
@@ -46,7 +46,7 @@ def test_parts_follow_each_other_in_the_order_of_their_names(tmp_path: Path, mon
 def test_parts_of_an_earlier_run_with_more_documents_are_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "PART_BYTES", 1 << 10)
+    monkeypatch.setattr(outputs, "PART_BYTES", 1 << 10)
     (tmp_path / "in").mkdir()
     write_pile(tmp_path / "in/0.jsonl", 100)
     (tmp_path / "in/1.jsonl.zst").write_bytes(b"no zstd")
