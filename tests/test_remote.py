@@ -10,10 +10,11 @@ from medlm_recipes.remote import RemoteFolder, local_copy, local_place
 
 
 def content(folder: Path) -> dict[str, bytes]:
+    """Every file but what streaming decompresses beside the shards that it reads."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name != ".lock" and path.suffix != ".mds"
     }
 
 
