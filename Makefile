@@ -25,7 +25,7 @@ quickstart: $(READY)
 
 # Two at a time, a file each: a launch is mostly single-threaded imports.
 test: $(READY)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
