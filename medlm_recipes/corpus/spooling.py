@@ -13,12 +13,9 @@ from medlm_recipes.corpus.cleaning.identity import shared_standing
 from medlm_recipes.corpus.cleaning.near_duplicates import NEAR_DUPLICATE
 from medlm_recipes.corpus.cleaning.spool import Indices, PartWriter, open_spool, read_part, rejects_of
 from medlm_recipes.corpus.cleaning.standing import Standing
-from medlm_recipes.corpus.cleaning.steps import clean
-from medlm_recipes.corpus.coverage import Coverage
 from medlm_recipes.corpus.document import Document, Reject, Skipped
-from medlm_recipes.corpus.formats import FORMATS
 from medlm_recipes.corpus.tally import Tally
-from medlm_recipes.corpus.writing import Task, Writer, Written, line_of
+from medlm_recipes.corpus.writing import Task, Writer, Written, line_of, read_cleaned
 from medlm_recipes.partial import TASKS, unwritable
 
 
@@ -53,23 +50,17 @@ def spool_folder(task: Task) -> Path:
 def spool_task(task: Task) -> Part:
     """Read and clean the task's files. Raises DataError for damaged input or a full disk."""
     tally = Tally()
-    read = FORMATS[task.config.format].read
     try:
         with PartWriter(spool_folder(task), task.number, task.config.clean, journals_of(task.lookups)) as part:
-            for file in task.files:
-                for item in clean(read(file, task.config, task.leave_out), task.config.clean, file.name):
-                    if isinstance(item, Coverage):
-                        tally.coverage.add(item)
-                        continue
-                    tally.read += 1
-                    line = line_of(Candidate(file.name, item)) if isinstance(item, Document) else item
-                    if isinstance(item, Document) and isinstance(line, bytes):
-                        part.add(file.name, item, line)
-                    elif isinstance(line, Reject):
-                        tally.rejected[line.reason] += 1
-                        part.reject(line)
-                    elif isinstance(line, Skipped):
-                        tally.skipped[line.reason] += 1
+            for file, item in read_cleaned(task, tally):
+                line = line_of(Candidate(file, item)) if isinstance(item, Document) else item
+                if isinstance(item, Document) and isinstance(line, bytes):
+                    part.add(file, item, line)
+                elif isinstance(line, Reject):
+                    tally.rejected[line.reason] += 1
+                    part.reject(line)
+                elif isinstance(line, Skipped):
+                    tally.skipped[line.reason] += 1
     except OSError as error:
         raise unwritable(task.config.out, error) from None
     return Part(tally, part.documents, part.digest)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,16 +45,22 @@ class Written:
 
 def write_task(task: Task) -> Written:
     """Read the task's files and write what they hold. Raises DataError for damaged input or a full disk."""
-    read = FORMATS[task.config.format].read
     with Writer(task) as writer:
-        for file in task.files:
-            for item in clean(read(file, task.config, task.leave_out), task.config.clean, file.name):
-                if isinstance(item, Coverage):
-                    writer.tally.coverage.add(item)
-                    continue
-                writer.tally.read += 1
-                writer.take(Candidate(file.name, item) if isinstance(item, Document) else item)
+        for file, item in read_cleaned(task, writer.tally):
+            writer.take(Candidate(file, item) if isinstance(item, Document) else item)
     return writer.written()
+
+
+def read_cleaned(task: Task, tally: Tally) -> Iterator[tuple[str, Document | Reject | Skipped]]:
+    """Input file's name and item of every record of a task, cleaned; `tally` counts them and adds up coverage."""
+    read = FORMATS[task.config.format].read
+    for file in task.files:
+        for item in clean(read(file, task.config, task.leave_out), task.config.clean, file.name):
+            if isinstance(item, Coverage):
+                tally.coverage.add(item)
+                continue
+            tally.read += 1
+            yield file.name, item
 
 
 class Writer:
