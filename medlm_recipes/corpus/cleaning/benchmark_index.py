@@ -69,7 +69,7 @@ class BenchmarkIndex:
 
 def build_index(items: Sequence[BenchmarkItem], length: int) -> BenchmarkIndex:
     """The index of runs of `length` words, none of which reaches over a line break or from one text into another."""
-    parts = []
+    parts = [(hash_runs([], length), np.empty(0, np.int64), True)]  # there may be no items
     for number, item in enumerate(items):
         asked = np.unique(hash_runs(_lines(item.asked), length))
         told_only = np.setdiff1d(hash_runs(_lines(item.told), length), asked)

@@ -46,7 +46,7 @@ def read_benchmark_items(file: InputFile) -> list[BenchmarkItem]:
     """
     items = []
     records = list(_records(file.path))
-    if file.path.suffix == ".json" and records and all(isinstance(label, str) for _, label in records):
+    if file.path.suffix == ".json" and records and all(_is_label(value) for _, value in records):
         print(
             f"notice: {file.path}: holds {len(records):,} labels and no text; nothing is compared with it", flush=True
         )
@@ -64,6 +64,11 @@ def read_benchmark_items(file: InputFile) -> list[BenchmarkItem]:
     if not items:
         raise DataError(f"{file.path}: holds no test items")
     return items
+
+
+def _is_label(value: Any) -> bool:
+    """A word such as yes, no, maybe; several words would be a text."""
+    return isinstance(value, str) and len(value.split()) == 1
 
 
 def _texts(value: Any) -> Iterator[str]:

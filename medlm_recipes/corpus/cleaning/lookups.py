@@ -82,7 +82,10 @@ def make_lookups(files: Sequence[tuple[str, InputFile]], clean: CleanKeys, folde
 
 
 def _index(files: Sequence[InputFile], words: int, to: Path) -> None:
-    build_index([item for file in files for item in read_benchmark_items(file)], words).save(to)
+    items = [item for file in files for item in read_benchmark_items(file)]
+    if not items:
+        raise DataError("clean.decontaminate.against: there are labels only; give the files of the questions too")
+    build_index(items, words).save(to)
 
 
 def _made(path: Path, make: Callable[[Path], object]) -> Path:

@@ -77,6 +77,7 @@ def test_a_file_of_labels_has_nothing_to_compare_with(tmp_path: Path, capsys: py
     "name, content, message",
     [
         ("a.json", '{"12": 5}', "item 12 has no text to compare with"),
+        ("a.json", '["Which vessel?"]', "item 1 has no text to compare with"),
         ("a.jsonl", '{"question": "q"}\n{"label": 3}\n', "item 2 has no text"),
         ("a.jsonl", '{"question": "q"}\n{"lab', "line 2: not JSON"),
         ("a.json", "[]", "holds no test items"),
