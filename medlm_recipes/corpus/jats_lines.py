@@ -4,13 +4,9 @@ import re
 from collections.abc import Iterable
 
 from medlm_recipes.corpus.coverage import Coverage, count_characters
+from medlm_recipes.corpus.markers import ANY_PLACEHOLDER, CITATION, FLOAT, without_brackets
 
-# XML can hold neither character: they stand for the markers while a line is put together.
-_CITATION, _FLOAT = "\x02", "\x03"
-_ANY = f"[{_CITATION}{_FLOAT}]"
-_LISTED = re.compile(rf"({_ANY})[\s,;–—-]*(?={_ANY})")
-_BRACKETED = re.compile(rf"[(\[]\s*((?:{_ANY} )*{_ANY})\s*[)\]]")
-_PLACE = re.compile(_ANY)
+_PLACE = re.compile(ANY_PLACEHOLDER)
 _NAMED_FLOAT = re.compile(r"\b(?:Figure|Fig|Table|Tab)s?[\s.]*$", re.IGNORECASE)
 _LONGEST_NAME = 16  # characters that _NAMED_FLOAT can match, with room
 
@@ -43,7 +39,7 @@ class Lines:
                 if name:
                     self._pieces[-1] = self._pieces[-1][: name.start()]
                     self._coverage.drop("xref", count_characters(name[0]))
-            self.insert(_CITATION if is_citation else _FLOAT)
+            self.insert(CITATION if is_citation else FLOAT)
             self._markers.append(marker)
 
     def separate(self) -> None:
@@ -71,7 +67,7 @@ class Lines:
             return
         characters = len(text) - text.count(" ") - self._inserted
         if self._markers:
-            bare = _BRACKETED.sub(r"\1", _LISTED.sub(r"\1 ", text))  # what else would be left over around markers
+            bare = without_brackets(text)
             left_out = len(text) - text.count(" ") - (len(bare) - bare.count(" "))
             self._coverage.drop("xref", left_out)
             characters -= left_out

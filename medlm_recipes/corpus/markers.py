@@ -4,6 +4,7 @@ The MediTron paper prints them in capitals; the released tokenizers have them as
 case, and so have the texts here: in capitals every marker would fall into pieces.
 """
 
+import re
 from typing import Literal
 
 MARKERS = (
@@ -22,6 +23,12 @@ MARKERS = (
 )
 """The added tokens, in the order in which the released tokenizers number them."""
 
+# They stand for the markers while a line is put together. XML can hold neither character.
+CITATION, FLOAT = PLACEHOLDERS = "\x02", "\x03"
+ANY_PLACEHOLDER = f"[{CITATION}{FLOAT}]"
+_LISTED = re.compile(rf"({ANY_PLACEHOLDER})[\s,;–—-]*(?={ANY_PLACEHOLDER})")
+_BRACKETED = re.compile(rf"[(\[]\s*((?:{ANY_PLACEHOLDER} )*{ANY_PLACEHOLDER})\s*[)\]]")
+
 _MOST_WORDS = 12  # of a cited title or of a caption that is referred to
 
 
@@ -37,6 +44,11 @@ def citation(title: str, author: str) -> str:
 def float_reference(label: str, caption: str) -> str:
     """The marker in the place of a reference to a figure or table. label: "Figure 3"."""
     return marked("fig_ref", ": ".join(filter(None, (label, _cut(caption)))))
+
+
+def without_brackets(text: str) -> str:
+    """A line with placeholders, less the brackets and separators that would be left over around the markers."""
+    return _BRACKETED.sub(r"\1", _LISTED.sub(r"\1 ", text))
 
 
 def _cut(text: str) -> str:

@@ -7,8 +7,8 @@ from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.corpus.document import Document, Item, Skipped
 from medlm_recipes.corpus.inputs import InputFile
 from medlm_recipes.corpus.json_lines import read_json_lines, text_in
+from medlm_recipes.corpus.markers import PLACEHOLDERS
 from medlm_recipes.corpus.s2orc_annotations import BrokenAnnotations, read_annotations
-from medlm_recipes.corpus.s2orc_references import PLACEHOLDERS
 from medlm_recipes.corpus.s2orc_text import lines_of, title_of
 
 ENDINGS = (".jsonl", ".gz", ".jsonl.zst")  # as downloaded they are just .gz

@@ -4,16 +4,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from medlm_recipes.corpus.markers import citation, float_reference
+from medlm_recipes.corpus.markers import ANY_PLACEHOLDER, CITATION, FLOAT, citation, float_reference, without_brackets
 from medlm_recipes.corpus.s2orc_annotations import Span
 
-# They stand for the markers while a line is put together; the reader takes them out of the texts.
-_CITATION, _FLOAT = PLACEHOLDERS = "\x02", "\x03"
-_ANY = f"[{_CITATION}{_FLOAT}]"
-_LISTED = re.compile(rf"({_ANY})[\s,;–—-]*(?={_ANY})")
-_BRACKETED = re.compile(rf"[(\[]\s*((?:{_ANY} )*{_ANY})\s*[)\]]")
-_NAMED = re.compile(rf"\b(?:Figure|Fig|Table|Tab)s?\b[\s.]*(?={_FLOAT})", re.IGNORECASE)
-_GLUED = re.compile(rf"(?<=[^\s(\[])(?={_ANY})|(?<={_ANY})(?=\w)")
+_NAMED = re.compile(rf"\b(?:Figure|Fig|Table|Tab)s?\b[\s.]*(?={FLOAT})", re.IGNORECASE)
+_GLUED = re.compile(rf"(?<=[^\s(\[])(?={ANY_PLACEHOLDER})|(?<={ANY_PLACEHOLDER})(?=\w)")
 _LABEL = re.compile(r"(?:fig(?:ure)?|tab(?:le)?)s?[\s.]*([A-Z]?\d+[A-Z]?|[IVX]+)\b[\s.:|]*", re.IGNORECASE)
 
 
@@ -78,15 +73,14 @@ def set_in(text: str, markers: Sequence[str]) -> str:
     That is brackets and separators around them, and "Fig." before one.
     """
     text = _NAMED.sub("", text)
-    text = _LISTED.sub(r"\1 ", text)
-    text = _BRACKETED.sub(r"\1", text)
+    text = without_brackets(text)
     text = _GLUED.sub(" ", text)
     in_turn = iter(markers)
-    return re.sub(_ANY, lambda _: next(in_turn), text)
+    return re.sub(ANY_PLACEHOLDER, lambda _: next(in_turn), text)
 
 
 def placeholder(reference: Span) -> str:
-    return _CITATION if reference.kind == "bibref" else _FLOAT
+    return CITATION if reference.kind == "bibref" else FLOAT
 
 
 def plain(text: str) -> str:
