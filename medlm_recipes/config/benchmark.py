@@ -37,8 +37,8 @@ class SplitCounts:
 @dataclass
 class BenchmarkConfig:
     format: str = key(
-        "form of the original: medqa (JSON lines with options by letter), medmcqa (JSON lines with opa to opd and cop), "
-        "pubmedqa (ori_pqal.json), mmlu (a csv a subject), bioasq (golden JSON, of which the yes/no questions)",
+        "form of the original: medqa (JSON lines with options by letter), medmcqa (JSON lines with opa to opd and "
+        "cop), pubmedqa (ori_pqal.json), mmlu (a csv a subject), bioasq (golden JSON, of which the yes/no questions)",
         check=one_of(*FORMATS),
     )
     inputs: list[str] = key(

@@ -16,7 +16,8 @@ from medlm_recipes.manifest import Manifest, hash_file, read_manifest
 STAGE = "prepare_benchmark"
 FIELDS = ("id", "question", "context", "options", "answer_idx", "answer", "subject", "explanation")
 
-_TEXTS = ("context", "subject", "explanation")  # which may be empty
+_NEEDED = ("id", "question")
+_MAY_BE_EMPTY = ("context", "subject", "explanation")
 _LISTED = 5
 
 
@@ -56,27 +57,30 @@ def hash_benchmark(path: str | Path, split: str = "test") -> str:
 
 def fault_of(question: dict[str, Any]) -> str | None:
     """What makes a question unfit to be asked; None when nothing does."""
-    for name in ("id", "question"):
-        if not isinstance(question.get(name), str) or not question[name].strip():
+    for name in FIELDS:
+        value = question.get(name)
+        if name in _NEEDED and not (isinstance(value, str) and value.strip()):
             return f"no text in {name}"
-    for name in _TEXTS:
-        if not isinstance(question.get(name), str):
-            return f"{name} is {question.get(name)!r}, not a text"
-    options = question.get("options")
-    if not isinstance(options, dict) or len(options) < 2 or not all(isinstance(text, str) for text in options.values()):
-        return "options is not an object of two or more texts"
-    for letter, text in options.items():
-        if not text.strip():
-            return f"option {letter} is empty"
-    if question.get("answer_idx") not in options:
-        return f"answer_idx {question.get('answer_idx')!r} is not one of {', '.join(options)}"
-    if question.get("answer") != options[question["answer_idx"]]:
-        return "answer is not the text of option answer_idx"
+        if name in _MAY_BE_EMPTY and not isinstance(value, str):
+            return f"{name} is {value!r}, not a text"
+    if fault := _fault_of_options(question.get("options"), question.get("answer_idx"), question.get("answer")):
+        return fault
     try:
         json.dumps(question, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return "a text holds half a character (a lone surrogate)"
     return None
+
+
+def _fault_of_options(options: Any, letter: Any, answer: Any) -> str | None:
+    if not isinstance(options, dict) or len(options) < 2 or not all(isinstance(text, str) for text in options.values()):
+        return "options is not an object of two or more texts"
+    for name, text in options.items():
+        if not text.strip():
+            return f"option {name} is empty"
+    if not isinstance(letter, str) or letter not in options:
+        return f"answer_idx {letter!r} is not one of {', '.join(options)}"
+    return None if answer == options[letter] else "answer is not the text of option answer_idx"
 
 
 def asked(question: dict[str, Any]) -> tuple[str, frozenset[str]]:

@@ -102,7 +102,9 @@ def _check_counts(checked: Checked, config: BenchmarkConfig, original: Original)
         there = len(checked.questions.get(split, []))
         expected = getattr(config.expected, split)
         if expected is not None and there != expected:
-            problems.append(f"{split} has {there:,} questions and not {expected:,} (expected.{split}={there} for these)")
+            problems.append(
+                f"{split} has {there:,} questions and not {expected:,} (expected.{split}={there} for these)"
+            )
         elif not there:
             problems.append(f"{split} has no questions")
     if problems:

@@ -75,19 +75,18 @@ def _below_inputs(config: BenchmarkConfig) -> dict[str, list[InputFile]]:
         split: [
             file
             for pattern in getattr(config.files, split)
-            for file in _matching(files, pattern, f"files.{split}", f"files.{split}=[]")
+            for file in _matching(files, pattern, f"files.{split}", f"or do without: files.{split}=[]")
         ]
         for split in config.made()
     }
 
 
-def _matching(files: Sequence[InputFile], pattern: str, key: str, without: str) -> list[InputFile]:
+def _matching(files: Sequence[InputFile], pattern: str, key: str, remedy: str) -> list[InputFile]:
     found = [file for file in files if PurePosixPath(file.name).match(pattern)]
     if not found:
         names = ", ".join(file.name for file in files[:5]) + (", ..." if len(files) > 5 else "")
         raise DataError(
-            f"{key}: no file {pattern!r} among the inputs ({names}); give the folder that holds it, or do without: "
-            f"{without}"
+            f"{key}: no file {pattern!r} among the inputs ({names}); give the folder that holds it, {remedy}"
         )
     if len(found) > 1 and not set(pattern) & set("*?["):
         raise DataError(
@@ -107,7 +106,7 @@ def _test_labels(config: BenchmarkConfig) -> InputFile:
             "test_ground_truth.json from github.com/pubmedqa/pubmedqa"
         )
     files = expand_inputs(config.inputs, ENDINGS)
-    return _hashed(_matching(files, config.test_labels, "test_labels", "it says which items are the test's")[0])
+    return _hashed(_matching(files, config.test_labels, "test_labels", "or the path of the file itself")[0])
 
 
 def _refuse_twice(splits: dict[str, list[InputFile]]) -> None:

@@ -50,9 +50,7 @@ def _id(raw: Raw) -> str:
 
 
 def _context(parts: Raw, with_labels: bool, from_hub: bool) -> str:
-    contexts, labels = (
-        field_of(parts, name.lower() if from_hub else name, list) for name in ("CONTEXTS", "LABELS")
-    )
+    contexts, labels = (field_of(parts, name.lower() if from_hub else name, list) for name in ("CONTEXTS", "LABELS"))
     if not all(isinstance(text, str) for text in [*contexts, *labels]):
         raise Unfit("CONTEXTS and LABELS are not lists of texts")
     if not with_labels:
