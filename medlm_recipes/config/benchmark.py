@@ -66,6 +66,11 @@ class BenchmarkConfig:
         "how many questions of a split, asked again with the same options, may stand there; null: any number, "
         "counted and listed in oddities.jsonl",
     )
+    leave_out: list[str] = key(
+        "unfit records to do without, called file:item as the message about them does; expected counts without them",
+        [],
+        check=each(not_empty),
+    )
     validation_from_train: int = key(
         "so many questions of train, chosen by a hash of their ids, become validation", 0, check=at_least(0)
     )

@@ -115,7 +115,9 @@ def _whole_or_lines(path: Path) -> Iterator[tuple[str, Any]]:
     whole = _load(path, content, "")
     if isinstance(whole, dict) and isinstance(whole.get("questions"), list):
         whole = whole["questions"]
-    if isinstance(whole, dict):
+    if isinstance(whole, dict) and isinstance(whole.get("question"), str):  # lines, of which there is one
+        yield _name_of(whole, 1), whole
+    elif isinstance(whole, dict):
         yield from whole.items()
     elif isinstance(whole, list):
         yield from ((_name_of(record, number), record) for number, record in enumerate(whole, 1))

@@ -13,6 +13,8 @@ from medlm_recipes.evaluation.originals.record import LeftOut, Original, Raw, Re
 
 Question = dict[str, Any]
 
+_BY_RECIPE = "by_recipe"
+
 
 @dataclass
 class Checked:
@@ -45,7 +47,7 @@ def check(original: Original, read: Read) -> Checked:
         ids: dict[str, Raw] = {}
         for raw in raws:
             try:
-                made = _read(read, split, raw)
+                made = LeftOut(_BY_RECIPE) if raw.place in config.leave_out else _read(read, split, raw)
                 if isinstance(made, LeftOut):
                     of_split[split].append((raw, made))
                     continue
@@ -58,7 +60,11 @@ def check(original: Original, read: Read) -> Checked:
             used.add((raw.file, raw.name))
             checked.questions.setdefault(split, []).append(made)
     if problems:
-        raise DataError(f"{len(problems):,} unfit records: {listed(problems)}; mend them, or fetch the files again")
+        raise DataError(
+            f"{len(problems):,} unfit records: {listed(problems)}; fetch the files again, mend them, or name them in "
+            "leave_out"
+        )
+    _check_left_out(of_split, config)
     # PubMedQA's one file makes two splits: what is left out of one stands in the other.
     checked.left_out = [
         {"split": split, "file": raw.file, "record": raw.name, "reason": left_out.reason}
@@ -71,6 +77,13 @@ def check(original: Original, read: Read) -> Checked:
     checked.oddities = list(_oddities(checked.questions))
     _check_repeats(checked, config)
     return checked
+
+
+def _check_left_out(of_split: Mapping[str, Sequence[tuple[Raw, LeftOut]]], config: BenchmarkConfig) -> None:
+    there = {raw.place for every in of_split.values() for raw, left_out in every if left_out.reason == _BY_RECIPE}
+    unknown = [place for place in config.leave_out if place not in there]
+    if unknown:
+        raise DataError(f"leave_out: no record is called {listed(unknown)}; write file:item, as messages do")
 
 
 def _read(read: Read, split: str, raw: Raw) -> Question | LeftOut:
@@ -102,9 +115,7 @@ def _check_counts(checked: Checked, config: BenchmarkConfig, original: Original)
         there = len(checked.questions.get(split, []))
         expected = getattr(config.expected, split)
         if expected is not None and there != expected:
-            problems.append(
-                f"{split} has {there:,} questions and not {expected:,} (expected.{split}={there} for these)"
-            )
+            problems.append(f"{split} has {there:,} questions, not {expected:,} (expected.{split}={there} for these)")
         elif not there:
             problems.append(f"{split} has no questions")
     if problems:

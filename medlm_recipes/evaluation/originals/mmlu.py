@@ -18,22 +18,24 @@ _ENDINGS = ("_dev", "_val", "_test")
 def reader(original: Original) -> Read:
     """Raises DataError when a split lacks one of config.subjects."""
     config = original.config
+    numbers: dict[tuple[str, int], int] = {}  # by split and number there, the number in the subject
     for split, raws in original.records.items():
-        there = {subject_of(raw) for raw in raws}
+        there: Counter[str] = Counter()
+        for raw in raws:
+            there[subject_of(raw)] += 1
+            numbers[split, raw.number] = there[subject_of(raw)]
         for subject in config.subjects:
             if subject not in there:
                 raise DataError(
                     f"{split}: has no questions of {subject}{did_you_mean(subject, there)}; give the missing files, or "
                     f"name the subjects that there are: subjects=[{','.join(sorted(there))}]"
                 )
-    seen: Counter[tuple[str, str]] = Counter()
 
     def read(split: str, raw: Raw) -> dict[str, Any] | LeftOut:
         subject = subject_of(raw)
         if subject not in config.subjects:
             return LeftOut("other_subject")
-        seen[split, subject] += 1
-        number = seen[split, subject]
+        number = numbers[split, raw.number]
         if number == 1 and not config.first_rows:
             return LeftOut("first_row")
         choices = field_of(raw, "choices", list)

@@ -24,7 +24,7 @@ class Raw:
 
     @property
     def place(self) -> str:
-        return f"{self.file}: item {self.name}"
+        return f"{self.file}:{self.name}"
 
 
 @dataclass(frozen=True)
