@@ -11,7 +11,7 @@ import yaml
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import ConfigError
-from medlm_recipes.evaluation.benchmark import read_benchmark
+from medlm_recipes.evaluation.benchmark import hash_benchmark, read_benchmark
 from medlm_recipes.manifest import Manifest, decisive, hash_file, is_made, publish, write_json
 
 RESULTS = "results.json"
@@ -64,7 +64,11 @@ def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
     return Manifest(
         stage="evaluate",
         config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
-        inputs={"checkpoint": checkpoint, "benchmark": hash_file(config.benchmark), "task": hash_file(config.task)},
+        inputs={
+            "checkpoint": checkpoint,
+            "benchmark": hash_benchmark(config.benchmark),
+            "task": hash_file(config.task),
+        },
     )
 
 
