@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,8 @@ from medlm_recipes.corpus.cleaning.decontamination import overlap_of
 from medlm_recipes.errors import DataError
 from medlm_recipes.evaluation import contamination, row_texts
 from medlm_recipes.evaluation.contamination import find_contaminated
-from medlm_recipes.evaluation.row_texts import documents_of, stream_of
+from medlm_recipes.evaluation.row_texts import Decoder, Piece, documents_of, stream_of
+from medlm_recipes.tokenization.encoding import HuggingFaceEncoder, read_backend
 from medlm_recipes.tokenization.training import train_tokenizer
 
 END = 0
@@ -157,6 +159,21 @@ def test_pieces_hold_every_run_of_tokens_and_no_other(
                 ids = piece.tokens.tolist()[piece.begins_before : len(piece.tokens) - piece.goes_on]
                 found |= {tuple(ids[at : at + words]) for at in range(len(ids) - words + 1)}
     assert found == {tuple(one[at : at + words]) for one in whole for at in range(len(one) - words + 1)}
+
+
+def test_words_that_a_cut_went_through_are_left_out(made: Path) -> None:
+    """Within words, and within characters of several bytes."""
+    text = "naïve β-cells of immunohistochemistry, 12.5 µg/kg"
+    backend = read_backend(made / "tokenizer")
+    ids = HuggingFaceEncoder(backend).encode([text])[:-1]
+    words = re.findall(r"\w+", text)
+    for cut in range(1, len(ids)):
+        pieces = [Piece(ids[:cut], goes_on=True), Piece(ids[cut:], begins_before=True)]
+        [[before, behind]] = Decoder(backend.json).texts(pieces)
+        held = re.findall(r"\w+", before) + ["..."] + re.findall(r"\w+", behind)
+        left_out = len(words) - len(held) + 1
+        assert held[: held.index("...")] == words[: held.index("...")] and 0 <= left_out <= 2
+        assert held[held.index("...") + 1 :] == words[held.index("...") + left_out :]
 
 
 def test_padded_rows_end_their_documents_but_for_those_that_fill_rows() -> None:
