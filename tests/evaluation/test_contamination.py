@@ -170,7 +170,7 @@ def test_words_that_a_cut_went_through_are_left_out(made: Path) -> None:
     for cut in range(1, len(ids)):
         pieces = [Piece(ids[:cut], goes_on=True), Piece(ids[cut:], begins_before=True)]
         [[before, behind]] = Decoder(backend.json).texts(pieces)
-        held = re.findall(r"\w+", before) + ["..."] + re.findall(r"\w+", behind)
+        held = [*re.findall(r"\w+", before), "...", *re.findall(r"\w+", behind)]
         left_out = len(words) - len(held) + 1
         assert held[: held.index("...")] == words[: held.index("...")] and 0 <= left_out <= 2
         assert held[held.index("...") + 1 :] == words[held.index("...") + left_out :]
