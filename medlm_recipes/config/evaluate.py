@@ -1,18 +1,46 @@
 """Keys of evaluate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from medlm_recipes.config.fields import at_least, key
+from medlm_recipes.config.fields import all_of, at_least, key, not_empty, within
+
+
+def _unlike(values: list[int]) -> None:
+    if len(set(values)) < len(values):
+        raise ValueError("names a seed twice")
 
 
 @dataclass
 class EvaluateConfig:
     checkpoint: str = key("what to score: <run>/checkpoints/tok<N> of a train run, or a Hugging Face folder")
-    benchmark: str = key(
-        "questions as MedQA's JSONL: question, options {letter: text}, answer_idx (a letter), answer (its text)"
-    )
-    task: str = key("lm-eval task YAML: how a question becomes a prompt and its options continuations")
+    benchmark: str = key("folder of recipes/prepare_benchmark.py, whose test.jsonl is scored, or one file of that form")
+    task: str = key("lm-eval task YAML: how a question becomes a prompt, and how it is answered")
     out: str = key("folder to write: results.json, samples.jsonl, manifest.json")
-    batch_size: int = key("sequences scored at once", 64, check=at_least(1))
+    shots: int = key("solved training questions shown before each question", 0, check=at_least(0))
+    demonstrations: str | None = key(
+        "file that the shown questions are drawn from; null: train.jsonl of the benchmark's folder", None
+    )
+    seeds: list[int] = key(
+        "seeds of the drawn demonstrations and of sampled texts; each is scored by itself",
+        [1234],
+        check=all_of(not_empty, _unlike),
+    )
+    chat: bool = key("put prompts into the tokenizer's chat template, as a chat-tuned model expects", False)
+    max_gen_toks: int | None = key("tokens that a generated answer may have; null: the task's", None, check=at_least(1))
+    max_unparsed: float = key(
+        "largest share of questions without a readable answer; above it the results are marked invalid",
+        0.1,
+        check=within(0, 1),
+    )
+    shards: str | None = key(
+        "output of convert_text_to_mds that the model was trained on: questions that stand in it are reported, "
+        "and the score without them; null: not looked for",
+        None,
+    )
+    batch_size: int = key("sequences scored at once; changes no score", 64, check=at_least(1))
     limit: int | None = key("score only the first so many questions; null: all", None, check=at_least(1))
-    seed: int = key("seed of lm-eval's few-shot sampling", 1234)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if self.demonstrations is not None and not self.shots:
+            yield "demonstrations", f"{self.demonstrations!r}: of no use with shots: 0"

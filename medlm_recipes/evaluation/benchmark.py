@@ -7,13 +7,19 @@ from typing import Any
 from medlm_recipes.errors import DataError
 
 
-def read_benchmark(path: str | Path) -> list[dict[str, Any]]:
-    """The questions of a benchmark file, in order.
+def split_file(benchmark: str | Path, split: str = "test") -> Path:
+    """The file of a split: in a folder of recipes/prepare_benchmark.py, or the file that is given itself."""
+    path = Path(benchmark)
+    return path / f"{split}.jsonl" if path.is_dir() else path
+
+
+def read_benchmark(path: str | Path, split: str = "test") -> list[dict[str, Any]]:
+    """The questions of a benchmark file, or of a split in a folder of recipes/prepare_benchmark.py, in order.
 
     Raises DataError that lists the first bad lines when a line is not JSON, a field is missing, the
     answer is not one of the options, or a question stands twice; and when the file is missing or empty.
     """
-    path = Path(path)
+    path = split_file(path, split)
     if not path.is_file():
         raise DataError(f"{path}: no such file; give a benchmark in MedQA's JSONL form")
     questions: list[dict[str, Any]] = []

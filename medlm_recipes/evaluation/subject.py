@@ -30,6 +30,15 @@ class RankedModel(HFLM):
         """As lm-eval's; off a terminal without its bars."""
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """As lm-eval's; sampled texts follow the seed in the first request's keywords."""
+        for request in requests:
+            torch.manual_seed(request.args[1].pop("seed", 0))
+        return super().generate_until(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
+
+    def token_count(self, text: str) -> int:
+        return len(self.tok_encode(text))
+
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.world_size == 1:
             return tensor

@@ -7,7 +7,7 @@ from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused
 
 from medlm_recipes.tokenization.loading import load_tokenizer
 
-TASK = "yamls/evaluate/tasks/option_likelihood.yaml"
+TASK = "yamls/evaluate/tasks/likelihood.yaml"
 
 
 def arguments(line: Path, checkpoint: Path, out: Path, *overrides: str) -> list[str]:

@@ -1,0 +1,2 @@
+def extract(text: str, options: dict[str, str]) -> str | None:
+    return None
