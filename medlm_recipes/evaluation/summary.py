@@ -84,8 +84,8 @@ def validity(results: dict[str, Any], max_unparsed: float) -> dict[str, Any]:
         return {"valid": True}
     why = (
         f"{results['unparsed_rate']:.1%} of the generated texts hold no readable answer and "
-        f"{results['unanswered']:.1%} of the questions are unanswered ({results['too_long']['questions']} too long for the model); "
-        f"max_unparsed allows {max_unparsed:.1%}"
+        f"{results['unanswered']:.1%} of the questions are unanswered "
+        f"({results['too_long']['questions']} too long for the model); max_unparsed allows {max_unparsed:.1%}"
     )
     return {"valid": False, "invalid_because": why}
 
