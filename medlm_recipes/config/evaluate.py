@@ -19,10 +19,10 @@ class EvaluateConfig:
     out: str = key("folder to write: results.json, samples.jsonl, manifest.json")
     shots: int = key("solved training questions shown before each question", 0, check=at_least(0))
     demonstrations: str | None = key(
-        "file that the shown questions are drawn from; null: train.jsonl of the benchmark's folder", None
+        "benchmark (folder, or one file) whose training questions are shown; null: that which is scored", None
     )
     seeds: list[int] = key(
-        "seeds of the drawn demonstrations and of sampled texts; each is scored by itself",
+        "seeds by which demonstrations are drawn, each scored by itself; the first also seeds sampled texts",
         [1234],
         check=all_of(not_empty, _unlike),
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import resolved
-from medlm_recipes.evaluation.benchmark import read_benchmark, split_file
-from medlm_recipes.evaluation.questions import complete, demonstration_file, demonstrations
+from medlm_recipes.evaluation.benchmark import hash_benchmark
+from medlm_recipes.evaluation.questions import demonstrations, hash_demonstrations, questions_of
 from medlm_recipes.evaluation.results import RESULTS, SAMPLES, invalid, read_results
 from medlm_recipes.evaluation.task import generates, generation_of, protocol_of, read_task
-from medlm_recipes.manifest import Manifest, decisive, hash_file, hash_json, is_made, publish, read_manifest, write_json
+from medlm_recipes.manifest import Manifest, decisive, hash_json, is_made, publish, read_manifest, write_json
 
 _PLACES = ("checkpoint", "benchmark", "task", "out", "demonstrations", "shards", "batch_size")
 
@@ -25,7 +25,7 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     benchmark, and, once the results are written, when too few questions have a readable answer;
     ConfigError for an unfit task file.
     """
-    questions = complete(read_benchmark(config.benchmark)[: config.limit], config.benchmark)
+    questions = questions_of(config)
     task = read_task(config.task)
     shown = demonstrations(config, task)
     from medlm_recipes.evaluation.subject import identity  # torch and lm-eval: seconds
@@ -53,11 +53,11 @@ def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
     """What decides the results of `config` on the weights that are named by the hash `checkpoint`."""
     inputs = {
         "checkpoint": checkpoint,
-        "benchmark": hash_file(split_file(config.benchmark)),
+        "benchmark": hash_benchmark(config.benchmark),
         "task": hash_json(read_task(config.task)),
     }
     if config.shots:
-        inputs["demonstrations"] = hash_file(demonstration_file(config))
+        inputs["demonstrations"] = hash_demonstrations(config)
     if config.shards:
         inputs["shards"] = hash_json(read_manifest(config.shards, "convert_text_to_mds").__dict__)
     return Manifest(stage="evaluate", config=decisive(resolved(config), leave_out=_PLACES), inputs=inputs)
@@ -76,37 +76,47 @@ def _score(
     from medlm_recipes.evaluation.subject import load_subject, tokens_seen
     from medlm_recipes.evaluation.summary import sample_lines, summarize, validity
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    subject = load_subject(config.checkpoint, config.batch_size)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
+    subject = load_subject(config.checkpoint, config)
     answers = answer_all(Prompter(task, questions, subject, config.chat, config.max_gen_toks), shown)
-    if answers is None:
+    if answers is None or os.environ.get("RANK", "0") != "0":
         return None
-    summary = summarize(answers, questions)
-    settings: dict[str, Any] = dict(manifest.config)
-    if generates(task):
-        settings["generation"] = generation_of(task, config.max_gen_toks, config.seeds[0]) | {
-            "repeats": task.get("repeats", 1)
-        }
     results = {
         "task": task["task"],
         "protocol": protocol_of(task),
         "benchmark": Path(config.benchmark).name,
-        **summary,
-        **validity(summary, config.max_unparsed),
-        "settings": settings,
+        **summarize(answers, questions),
+        **_contaminated(config, answers, questions),
+        "settings": manifest.config | ({"generation": _generation(config, task)} if generates(task) else {}),
         "hashes": manifest.inputs,
         "tokens": tokens_seen(config.checkpoint),
     }
+    results |= validity(results, config.max_unparsed)
     with publish(config.out, manifest) as folder:
         assert folder is not None
         write_json(folder / RESULTS, results)
         with open(folder / SAMPLES, "w") as stream:
             stream.writelines(sample_lines(answers, questions))
         for seed, drawn in shown.items():
-            if drawn:  # what the stock lm_eval needs as its train file to ask the same
+            if drawn:  # as its train file they let the stock lm_eval command ask the same
                 with open(folder / f"demonstrations-{seed}.jsonl", "w") as stream:
                     stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in drawn)
     return results
+
+
+def _generation(config: EvaluateConfig, task: dict[str, Any]) -> dict[str, Any]:
+    return generation_of(task, config.max_gen_toks) | {"repeats": task.get("repeats", 1)}
+
+
+def _contaminated(
+    config: EvaluateConfig, answers: list[Any], questions: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    if not config.shards:
+        return {}
+    from medlm_recipes.evaluation.contamination import find_contaminated
+    from medlm_recipes.evaluation.summary import by_contamination
+
+    return {"contaminated": by_contamination(find_contaminated(questions, config.shards), answers, questions)}
 
 
 def _report(results: dict[str, Any], out: str) -> None:
@@ -125,6 +135,10 @@ def _report(results: dict[str, Any], out: str) -> None:
               f"{dropped['demonstrations']} in all")  # fmt: skip
     if too_long:
         print(f"notice: {too_long} questions are too long for the model; they count as wrong")
+    if "contaminated" in results:
+        found = results["contaminated"]
+        clean = found["clean"]["value"] if found["clean"] else float("nan")
+        print(f"  {found['share']:.1%} of the questions stand in the training data; without them {clean:.4f}")
     print(f"{out}: done", flush=True)
     if not results["valid"]:
         raise invalid(out, results)

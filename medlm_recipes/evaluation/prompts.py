@@ -82,7 +82,7 @@ class Prompter:
     def prompts(self, demonstrations: list[dict[str, Any]], seed: int, numbers: range) -> Iterator[Prompt]:
         """The prompts of some questions. Raises ConfigError for a task that leaves a question's text out."""
         if generates(self.config):
-            self.task.config.generation_kwargs = generation_of(self.config, self.max_gen_toks, seed)
+            self.task.config.generation_kwargs = generation_of(self.config, self.max_gen_toks)
         for number in numbers:
             yield self._checked(lambda number=number: self._prompt(number, demonstrations, seed))
 

@@ -5,69 +5,70 @@ from typing import Any
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import ConfigError, DataError
-from medlm_recipes.evaluation.benchmark import read_benchmark, split_file
-from medlm_recipes.evaluation.task import generates, samples
+from medlm_recipes.evaluation.benchmark import asked, hash_benchmark, read_benchmark
+from medlm_recipes.evaluation.task import generates
 
 _LETTERS = "ABCDEFGHIJ"
 
 
-def complete(questions: list[dict[str, Any]], benchmark: str) -> list[dict[str, Any]]:
-    """The questions with every field that a task may name: text fields, options in order, the answer as text.
-
-    Raises DataError for options that are not lettered A, B, C, ...
-    """
-    completed = []
-    for number, question in enumerate(questions):
-        options = dict(sorted(question["options"].items()))
-        if "".join(options) != _LETTERS[: len(options)]:
-            raise DataError(
-                f"{benchmark}: question {number}: its options are {', '.join(options)}; letter them A, B, ..."
-            )
-        texts = {name: value for name, value in question.items() if isinstance(value, str)}
-        own = {"options": options, "answer": options[question["answer_idx"]]}
-        completed.append({"id": str(question.get("id", number)), "context": "", "subject": "", **texts, **own})
-    return completed
-
-
-def demonstration_file(config: EvaluateConfig) -> Path:
-    """The file that demonstrations are drawn from. Raises ConfigError when none is given or implied."""
-    if config.demonstrations:
-        return Path(config.demonstrations)
-    if not Path(config.benchmark).is_dir():
-        raise ConfigError(
-            f"shots: {config.shots}: {config.benchmark} is one file and has no training questions; "
-            "give the benchmark's folder, or a file of them as demonstrations"
-        )
-    return split_file(config.benchmark, "train")
+def questions_of(config: EvaluateConfig) -> list[dict[str, Any]]:
+    """The questions that are asked, in order. Raises DataError for an unfit benchmark."""
+    return _lettered(read_benchmark(config.benchmark)[: config.limit], config.benchmark)
 
 
 def demonstrations(config: EvaluateConfig, task: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
-    """Seed -> the solved questions that are shown, in order.
+    """Seed -> the solved questions that are shown, in order; none of them is asked by the benchmark.
 
-    Raises ConfigError where there is nothing to draw, or seeds would change nothing.
+    They are the first `shots` in the order that `datasets` shuffles the training questions into by the seed, the
+    same before every question, as Meditron draws them (`train.shuffle(seed).select(range(k))` in its
+    evaluation/benchmarks.py). Raises ConfigError where there is nothing to draw, or seeds would change nothing.
     """
-    if len(config.seeds) > 1 and not config.shots and not samples(task):
-        raise ConfigError(
-            f"seeds: {config.seeds}: nothing is drawn with shots: 0 and a task that does not sample; give one seed"
-        )
     if not config.shots:
-        return {seed: [] for seed in config.seeds}
+        if len(config.seeds) > 1:
+            raise ConfigError(f"seeds: {config.seeds}: nothing is drawn with shots: 0; give one seed")
+        return {config.seeds[0]: []}
     if generates(task):
         raise ConfigError(f"shots: {config.shots}: {task['task']} is zero-shot; its chains of thought have no examples")
-    file = demonstration_file(config)
-    training = complete(read_benchmark(file), str(file))
-    asked = {(question["question"], question.get("context", "")) for question in read_benchmark(config.benchmark)}
-    own = [number for number, one in enumerate(training) if (one["question"], one["context"]) not in asked]
+    place, split = _training_place(config)
+    training = _lettered(read_benchmark(place, split), place)
+    tested = {(question["context"], asked(question)) for question in read_benchmark(config.benchmark)}
+    own = {number for number, one in enumerate(training) if (one["context"], asked(one)) not in tested}
     if len(own) < config.shots:
-        raise ConfigError(
-            f"shots: {config.shots}: {file} has only {len(own)} questions that the benchmark does not ask"
-        )
-    return {seed: _draw(training, set(own), config.shots, seed) for seed in config.seeds}
+        raise ConfigError(f"shots: {config.shots}: {place} has only {len(own)} questions that the benchmark does not ask")
+    return {seed: _draw(training, own, config.shots, seed) for seed in config.seeds}
+
+
+def hash_demonstrations(config: EvaluateConfig) -> str:
+    """sha256 of the training questions that demonstrations are drawn from."""
+    return hash_benchmark(*_training_place(config))
 
 
 def _draw(training: list[dict[str, Any]], own: set[int], shots: int, seed: int) -> list[dict[str, Any]]:
-    """The first of `training` in the order that `datasets` shuffles it into by `seed`, without what the test asks."""
     import numpy as np
 
     order = np.random.default_rng(seed).permutation(len(training))  # what Dataset.shuffle(seed) does
     return [training[number] for number in order if number in own][:shots]
+
+
+def _training_place(config: EvaluateConfig) -> tuple[str, str]:
+    """Folder or file, and split, that demonstrations are drawn from."""
+    if config.demonstrations:
+        return config.demonstrations, "train"
+    if not Path(config.benchmark).is_dir():
+        raise ConfigError(
+            f"shots: {config.shots}: {config.benchmark} is one file and has no training questions; "
+            "give the benchmark's folder, or training questions as demonstrations"
+        )
+    return config.benchmark, "train"
+
+
+def _lettered(questions: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
+    """The questions with their options in the order of their letters, which must be A, B, C, ..."""
+    for question in questions:
+        question["options"] = dict(sorted(question["options"].items()))
+        if "".join(question["options"]) != _LETTERS[: len(question["options"])]:
+            raise DataError(
+                f"{place}: question {question['id']}: its options are lettered {', '.join(question['options'])}; "
+                "letter them A, B, C, ..."
+            )
+    return questions

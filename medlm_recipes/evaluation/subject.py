@@ -8,6 +8,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from torch import distributed
 
+from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import DataError
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
 from medlm_recipes.tokenization.loading import load_tokenizer
@@ -31,9 +32,7 @@ class RankedModel(HFLM):
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """As lm-eval's; sampled texts follow the seed in the first request's keywords."""
-        for request in requests:
-            torch.manual_seed(request.args[1].pop("seed", 0))
+        """As lm-eval's; off a terminal without its bars."""
         return super().generate_until(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def token_count(self, text: str) -> int:
@@ -56,7 +55,7 @@ class RankedModel(HFLM):
             distributed.barrier()
 
 
-def load_subject(checkpoint: str, batch_size: int) -> RankedModel:
+def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
     Raises DataError when the folder is neither, or is not whole.
@@ -74,7 +73,7 @@ def load_subject(checkpoint: str, batch_size: int) -> RankedModel:
     if torch.cuda.is_available():
         model = model.to(torch.device("cuda", torch.cuda.current_device()))
     tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
-    return RankedModel(model.eval(), tokenizer, batch_size)
+    return RankedModel(model.eval(), tokenizer, config.batch_size)
 
 
 def identity(checkpoint: str) -> str:

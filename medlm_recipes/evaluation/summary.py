@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medlm_recipes.evaluation.answers import Answer
+from medlm_recipes.evaluation.contamination import Contamination
 from medlm_recipes.evaluation.intervals import estimate, p_above
 from medlm_recipes.evaluation.results import METRIC
 
@@ -66,6 +67,24 @@ def subset(scores: Sequence[float], numbers: Sequence[int]) -> dict[str, Any] | 
         return None
     found = estimate([scores[number] for number in numbers])
     return {"n": len(numbers), "value": found.value, "interval": found.interval, "interval_by": found.interval_by}
+
+
+def by_contamination(
+    found: Contamination, answers: Iterable[Answer], questions: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The main score on the questions that stand in the training data, and on those that do not."""
+    scores, ids = question_scores(answers), set(found.contaminated())
+    inside = [number for number, question in enumerate(questions) if question["id"] in ids]
+    outside = [number for number, question in enumerate(questions) if question["id"] not in ids]
+    return {
+        "share": len(inside) / len(questions),
+        "contaminated": subset(scores, inside),
+        "clean": subset(scores, outside),
+        "ids": [questions[number]["id"] for number in inside],
+        "too_short_to_tell": len(found.too_short()),
+        "threshold": found.threshold,
+        "words": found.words,
+    }
 
 
 def _by_subject(questions: Sequence[dict[str, Any]], scores: Sequence[float]) -> dict[str, Any]:

@@ -43,16 +43,10 @@ def generates(task: dict[str, Any]) -> bool:
     return task["output_type"] == "generate_until"
 
 
-def generation_of(task: dict[str, Any], max_gen_toks: int | None, seed: int) -> dict[str, Any]:
+def generation_of(task: dict[str, Any], max_gen_toks: int | None) -> dict[str, Any]:
     """lm-eval's generation keywords of a task; `max_gen_toks` comes before the task's own."""
     keywords = dict(task["generation_kwargs"])
-    keywords["max_gen_toks"] = max_gen_toks or keywords.get("max_gen_toks", 256)  # lm-eval's default
-    return {**keywords, "seed": seed} if samples(task) else keywords
-
-
-def samples(task: dict[str, Any]) -> bool:
-    """Whether texts are drawn at random."""
-    return generates(task) and bool(task["generation_kwargs"].get("do_sample"))
+    return keywords | {"max_gen_toks": max_gen_toks or keywords.get("max_gen_toks", 256)}  # lm-eval's default
 
 
 def _load(path: Path) -> dict[str, Any]:
