@@ -10,6 +10,7 @@ import pytest
 from launch import ROOT, recipe
 
 from medlm_recipes.config.cluster import ClusterConfig
+from medlm_recipes.config.compare import CompareConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.export import ExportConfig
@@ -31,6 +32,7 @@ SCHEMAS = {
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
     "train": (TrainConfig, ["run=x", "shards=x", "tokenizer=x"]),
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
+    "compare": (CompareConfig, ["a=x", "b=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
 }

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_SEED = 20_231_127  # of the resampling: the same answers give the same interval
+SEED = 20_231_127  # of the resampling: the same answers give the same interval
 _NORMAL = 1.959964  # half-width of a 95 % interval in standard errors
 
 
@@ -30,18 +30,32 @@ def estimate(scores: Sequence[float]) -> Estimate:
     score the bootstrap says that nothing could differ; then it is Wilson's (1927), and the standard error
     half its width over 1.96.
     """
-    values, counts = np.unique(np.asarray(scores, dtype=float), return_counts=True)
-    n = int(counts.sum())
-    mean = float(values @ counts / n)
-    if len(values) == 1:
-        low, high = _wilson(round(mean * n), n)
+    n, mean = len(scores), float(np.mean(scores))
+    if len(set(scores)) == 1:
+        low, high = wilson(round(mean * n), n)
         return Estimate(mean, (high - low) / 2 / _NORMAL, (low, high), "wilson")
-    # The mean of n draws with replacement depends only on how often each value was drawn.
-    drawn = np.random.default_rng(_SEED).multinomial(n, counts / n, size=RESAMPLES) @ values / n
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    error = math.sqrt(float((values - mean) ** 2 @ counts) / (n - 1) / n)
-    return Estimate(mean, error, (float(low), float(high)), "bootstrap")
+    return Estimate(mean, float(np.std(scores, ddof=1)) / math.sqrt(n), bootstrap(scores), "bootstrap")
+
+
+def difference(scores: Sequence[float]) -> Estimate:
+    """The same for one difference a question, of scores from 0 to 1.
+
+    Where all questions differ alike, mostly in nothing, the interval is as wide as a share can be that
+    none of so many questions shows (Wilson's for 0 of n).
+    """
+    if len(set(scores)) > 1:
+        return estimate(scores)
+    _, width = wilson(0, len(scores))
+    return Estimate(scores[0], width / _NORMAL, (max(scores[0] - width, -1), min(scores[0] + width, 1)), "wilson")
+
+
+def bootstrap(scores: Sequence[float]) -> tuple[float, float]:
+    """The percentile interval of a mean. It depends on a resample only by how often each value was drawn."""
+    values, counts = np.unique(np.asarray(scores, dtype=float), return_counts=True)
+    n = len(scores)
+    means = np.random.default_rng(SEED).multinomial(n, counts / n, size=RESAMPLES) @ values / n
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def p_above(scores: Sequence[float], chance: float) -> float:
@@ -53,6 +67,7 @@ def p_above(scores: Sequence[float], chance: float) -> float:
     return float(binomtest(math.floor(sum(scores) + 1e-9), len(scores), chance, alternative="greater").pvalue)
 
 
-def _wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
     interval = binomtest(right, n).proportion_ci(CONFIDENCE, "wilson")
     return float(interval.low), float(interval.high)

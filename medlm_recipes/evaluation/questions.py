@@ -34,7 +34,9 @@ def demonstrations(config: EvaluateConfig, task: dict[str, Any]) -> dict[int, li
     tested = {(question["context"], asked(question)) for question in read_benchmark(config.benchmark)}
     own = {number for number, one in enumerate(training) if (one["context"], asked(one)) not in tested}
     if len(own) < config.shots:
-        raise ConfigError(f"shots: {config.shots}: {place} has only {len(own)} questions that the benchmark does not ask")
+        raise ConfigError(
+            f"shots: {config.shots}: {place} has only {len(own)} questions that the benchmark does not ask"
+        )
     return {seed: _draw(training, own, config.shots, seed) for seed in config.seeds}
 
 
