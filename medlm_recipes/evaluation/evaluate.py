@@ -8,10 +8,11 @@ from typing import Any
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import resolved
+from medlm_recipes.errors import ConfigError
 from medlm_recipes.evaluation.benchmark import hash_benchmark
 from medlm_recipes.evaluation.questions import demonstrations, hash_demonstrations, questions_of
 from medlm_recipes.evaluation.results import RESULTS, SAMPLES, invalid, read_results
-from medlm_recipes.evaluation.task import generates, generation_of, protocol_of, read_task
+from medlm_recipes.evaluation.task import HEADED, generates, generation_of, protocol_of, read_task
 from medlm_recipes.manifest import Manifest, decisive, hash_json, is_made, publish, read_manifest, write_json
 
 _PLACES = ("checkpoint", "benchmark", "task", "out", "demonstrations", "shards", "batch_size")
@@ -72,12 +73,19 @@ def _score(
 ) -> dict[str, Any] | None:
     """Answer, sum up and publish; the results on rank 0, None on the others."""
     from medlm_recipes.evaluation.answers import answer_all
+    from medlm_recipes.evaluation.head_model import HeadLM
     from medlm_recipes.evaluation.prompts import Prompter
     from medlm_recipes.evaluation.subject import load_subject, tokens_seen
     from medlm_recipes.evaluation.summary import sample_lines, summarize, validity
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
     subject = load_subject(config.checkpoint, config)
+    headed = isinstance(subject, HeadLM)
+    if headed != (protocol_of(task) == HEADED):
+        raise ConfigError(
+            f"task: {task['task']}: {config.checkpoint} has {'a fine-tuned' if headed else 'no'} head; "
+            f"yamls/evaluate/tasks/{HEADED}.yaml is for checkpoints with a head, the other tasks for language models"
+        )
     answers = answer_all(Prompter(task, questions, subject, config.chat, config.max_gen_toks), shown)
     if answers is None or os.environ.get("RANK", "0") != "0":
         return None

@@ -1,5 +1,6 @@
 """What is scored: a checkpoint or a Hugging Face folder, as a model that lm-eval drives."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import distributed
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import DataError
+from medlm_recipes.evaluation.head_model import HeadLM
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
@@ -55,7 +57,7 @@ class RankedModel(HFLM):
             distributed.barrier()
 
 
-def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel:
+def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
     Raises DataError when the folder is neither, or is not whole.
@@ -63,17 +65,27 @@ def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel:
     if is_checkpoint(checkpoint):
         model, tokenizer = load_model(checkpoint), load_tokenizer(tokenizer_of(checkpoint))
     else:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(checkpoint)
+        kind = AutoModelForSequenceClassification if _has_head(checkpoint) else AutoModelForCausalLM
         try:
-            model = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False)
+            model = kind.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise DataError(f"{checkpoint}: not a readable Hugging Face model ({error})") from None
     if torch.cuda.is_available():
         model = model.to(torch.device("cuda", torch.cuda.current_device()))
+    if not is_checkpoint(checkpoint) and _has_head(checkpoint):
+        return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
     return RankedModel(model.eval(), tokenizer, config.batch_size)
+
+
+def _has_head(folder: str) -> bool:
+    """Whether a Hugging Face folder holds a model for sequence classification."""
+    path = Path(folder) / "config.json"
+    architectures = json.loads(path.read_text()).get("architectures") if path.is_file() else None
+    return any(name.endswith("ForSequenceClassification") for name in architectures or [])
 
 
 def identity(checkpoint: str) -> str:

@@ -12,6 +12,8 @@ import yaml
 from medlm_recipes.errors import ConfigError
 
 OUTPUTS = ("multiple_choice", "generate_until")
+HEADED = "biomedlm"
+"""The protocol whose scores come from a fine-tuned head."""
 
 
 def read_task(path: str) -> dict[str, Any]:
