@@ -24,8 +24,9 @@ class RankedModel(HFLM):
     HFLM takes a ready instance for single-process work; these are the hooks that it leaves open.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int, seed: int) -> None:
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        self.seed = seed
         if distributed.is_initialized():
             self._rank, self._world_size = distributed.get_rank(), distributed.get_world_size()
 
@@ -34,7 +35,8 @@ class RankedModel(HFLM):
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """As lm-eval's; off a terminal without its bars."""
+        """As lm-eval's; off a terminal without its bars. Samples follow the seed."""
+        torch.manual_seed(self.seed)
         return super().generate_until(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
 
     def token_count(self, text: str) -> int:
@@ -78,7 +80,7 @@ def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel | HeadL
     if not is_checkpoint(checkpoint) and _has_head(checkpoint):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
-    return RankedModel(model.eval(), tokenizer, config.batch_size)
+    return RankedModel(model.eval(), tokenizer, config.batch_size, config.seeds[0])
 
 
 def _has_head(folder: str) -> bool:
