@@ -1,6 +1,5 @@
 """What a run and its evaluations recorded at each budget. A value that was not recorded is a gap, not an error."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,14 @@ from medlm_recipes import __version__
 from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
 from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.loading import resolved
-from medlm_recipes.errors import DataError
-from medlm_recipes.evaluation.evaluate import RESULTS, evaluation_manifest
+from medlm_recipes.evaluation.evaluate import evaluation_manifest
+from medlm_recipes.evaluation.results import METRIC, RESULTS, read_results
 from medlm_recipes.manifest import hash_json
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.findings import Findings, Point, Score, Validation, find
 from medlm_recipes.sweep.plan import SweepPlan
 from medlm_recipes.sweep.summary import summarize
 from medlm_recipes.training.opening import computed
-
-METRIC = "acc"
-"""Which of an evaluation's scores is compared: the share of questions whose likeliest option is right."""
 
 
 @dataclass
@@ -41,7 +37,7 @@ class Sweep:
 
 
 def collect(plan: SweepPlan) -> Sweep:
-    """Read a planned sweep's run and evaluations. Raises DataError for a damaged results.json."""
+    """Read a planned sweep's run and evaluations. Raises DataError for a damaged or invalid results.json."""
     evaluations = {tokens: plan.evaluation(tokens) for tokens in plan.budgets}
     points = read_points(plan.run, evaluations, plan.training.step_tokens, plan.training.pass_tokens)
     findings = find(points)
@@ -62,7 +58,7 @@ def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
     """What made the numbers, for people, in order."""
     training, facts, keys = plan.training, plan.training.shards.facts, plan.train.model
     shape = shape_of(keys, training.vocab_size, training.sequence_length)
-    results = read_results(evaluation) or {"task": "none", "benchmark": "none", "n": 0, "hashes": {}}
+    results = _results(evaluation) or {"task": "none", "benchmark": "none", "n": 0, "hashes": {}}
     hashes = {
         "shards": hash_json(training.shards.__dict__),
         "tokenizer": facts["tokenizer_sha256"],
@@ -89,12 +85,12 @@ def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, pass_
     """The points of a sweep, by rising tokens.
 
     evaluations: tokens of a checkpoint -> the folder of its results. step_tokens, pass_tokens: tokens
-    of one step and of one pass over the train split. Raises DataError for a damaged results.json.
+    of one step and of one pass over the train split. Raises DataError for a damaged or invalid results.json.
     """
     rows = [row for row in read_rows(run / METRICS) if row["split"] == "validation"]
     points = []
     for tokens in sorted(evaluations):
-        results = read_results(evaluations[tokens])
+        results = _results(evaluations[tokens])
         points.append(
             Point(
                 tokens=tokens,
@@ -107,17 +103,9 @@ def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, pass_
     return points
 
 
-def read_results(folder: Path) -> dict[str, Any] | None:
-    """results.json of an evaluate folder; None when there is none. Raises DataError when it is damaged."""
-    path = folder / RESULTS
-    if not path.is_file():
-        return None
-    try:
-        results: dict[str, Any] = json.loads(path.read_text())
-        _score(results)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error}); remove {folder} and run the sweep again") from None
-    return results
+def _results(folder: Path) -> dict[str, Any] | None:
+    """results.json of an evaluate folder; None when there is none. Raises DataError when it is damaged or invalid."""
+    return read_results(folder) if (folder / RESULTS).is_file() else None
 
 
 def _validation(row: dict[str, Any]) -> Validation:

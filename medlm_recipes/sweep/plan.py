@@ -11,7 +11,8 @@ from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.evaluation.benchmark import read_benchmark
-from medlm_recipes.evaluation.evaluate import evaluation_manifest, read_task
+from medlm_recipes.evaluation.evaluate import evaluation_manifest
+from medlm_recipes.evaluation.task import read_task
 from medlm_recipes.manifest import FILE_NAME, Manifest, hash_json, stands
 from medlm_recipes.token_math import in_words, parse_tokens, steps_to, tokens_at_budget
 from medlm_recipes.training.opening import check_recipe, run_manifest

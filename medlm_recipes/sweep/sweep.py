@@ -9,7 +9,7 @@ from pathlib import Path
 from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.errors import RecipeError
-from medlm_recipes.evaluation.evaluate import RESULTS
+from medlm_recipes.evaluation.results import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, write_json
 from medlm_recipes.sweep.collect import Sweep, collect
 from medlm_recipes.sweep.plan import Standing, SweepPlan, describe, look, plan_sweep

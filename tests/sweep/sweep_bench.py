@@ -58,7 +58,7 @@ class Bench:
             "budgets": ["1_000tok", "2_000tok"],
         }
         self.write("train", self.train)
-        task = ROOT / "yamls/evaluate/tasks/option_likelihood.yaml"
+        task = ROOT / "yamls/evaluate/tasks/likelihood.yaml"
         benchmark = str(self.folder / "benchmark.jsonl")
         self.write("evaluate", {"checkpoint": "???", "benchmark": benchmark, "task": str(task), "out": "???"})
         recipes = {name: str(self.folder / f"{name}.yaml") for name in ("train", "evaluate")}
@@ -118,5 +118,5 @@ def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
         "standard_error": (value * (1 - value) / (n - 1)) ** 0.5,
         "p_above_chance": float(binomtest(right, n, chance, alternative="greater").pvalue),
     }
-    common = {"task": "option_likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
+    common = {"task": "likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
     return {**common, "scores": {"acc": score}, "hashes": {"benchmark": "b" * 64, "task": "t" * 64}}
