@@ -16,6 +16,7 @@ from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.fetch import FetchConfig
+from medlm_recipes.config.generate import GenerateConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
 from medlm_recipes.config.sweep import SweepConfig
@@ -37,6 +38,7 @@ SCHEMAS = {
     "compare": (CompareConfig, ["a=x", "b=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
+    "generate": (GenerateConfig, ["checkpoint=x", "prompts=[x]"]),
 }
 ALSO = {"tokenizer/meditron.yaml": ["base=x"]}  # what a recipe asks for besides
 RECIPES = [

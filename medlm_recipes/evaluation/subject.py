@@ -14,6 +14,7 @@ from medlm_recipes.evaluation.head_model import HeadLM
 from medlm_recipes.evaluation.language_model import Measured, SharedPrefixLM
 from medlm_recipes.evaluation.vllm_model import load_vllm
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
+from medlm_recipes.models.generation import set_generation
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
 from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
@@ -54,20 +55,25 @@ def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     if config.backend == "vllm":
         _check_vllm(folder)
         return load_vllm(folder, config)
-    gpu = torch.cuda.is_available()
-    model, tokenizer = _load(folder, config.dtype, gpu)
+    model, tokenizer = load(folder, config.dtype)
     if not is_checkpoint(folder) and has_head(folder):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
-    tokens = config.batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS)
+    tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
     return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
 
 
-def _load(folder: str, dtype: str, gpu: bool) -> tuple[Any, Any]:
+def load(folder: str, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint or Hugging Face folder, on this rank's device; dtype as evaluate's key.
+
+    Raises DataError when the folder is neither, or is not whole.
+    """
+    gpu = torch.cuda.is_available()
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if is_checkpoint(folder):
         kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
-        model, tokenizer = load_model(folder).to(kind), load_tokenizer(tokenizer_of(folder))
+        model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
+        set_generation(model, tokenizer)
     else:
         from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
