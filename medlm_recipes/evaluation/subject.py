@@ -1,6 +1,5 @@
 """What is scored: a checkpoint or a Hugging Face folder, as a model that lm-eval drives."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from torch import distributed
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import DataError
-from medlm_recipes.evaluation.head_model import HeadLM
+from medlm_recipes.evaluation.head_model import HEADED_NAME, HeadLM, has_head
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
@@ -67,27 +66,22 @@ def load_subject(checkpoint: str, config: EvaluateConfig) -> RankedModel | HeadL
     if is_checkpoint(checkpoint):
         model, tokenizer = load_model(checkpoint), load_tokenizer(tokenizer_of(checkpoint))
     else:
-        from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(checkpoint)
-        kind = AutoModelForSequenceClassification if _has_head(checkpoint) else AutoModelForCausalLM
         try:
+            named = AutoConfig.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False).architectures
+            headed = any(name.endswith(HEADED_NAME) for name in named or [])
+            kind = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
             model = kind.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise DataError(f"{checkpoint}: not a readable Hugging Face model ({error})") from None
     if torch.cuda.is_available():
         model = model.to(torch.device("cuda", torch.cuda.current_device()))
-    if not is_checkpoint(checkpoint) and _has_head(checkpoint):
+    if has_head(model):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
     return RankedModel(model.eval(), tokenizer, config.batch_size, config.seeds[0])
-
-
-def _has_head(folder: str) -> bool:
-    """Whether a Hugging Face folder holds a model for sequence classification."""
-    path = Path(folder) / "config.json"
-    architectures = json.loads(path.read_text()).get("architectures") if path.is_file() else None
-    return any(name.endswith("ForSequenceClassification") for name in architectures or [])
 
 
 def identity(checkpoint: str) -> str:
