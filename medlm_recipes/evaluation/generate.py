@@ -6,8 +6,9 @@ from lm_eval.api.instance import Instance
 
 from medlm_recipes.config.generate import GenerateConfig
 from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.head_model import has_head
 from medlm_recipes.evaluation.language_model import SharedPrefixLM
-from medlm_recipes.evaluation.subject import has_head, is_checkpoint, load, locate
+from medlm_recipes.evaluation.subject import load, locate
 
 _PROMPT_TOKENS, _ANSWERS = 512, 32  # at once
 
@@ -21,9 +22,9 @@ def generate(config: GenerateConfig, dry_run: bool) -> None:
     folder = locate(config.checkpoint, config.revision)
     if dry_run:
         return
-    if not is_checkpoint(folder) and has_head(folder):
-        raise DataError(f"{folder}: has a head in place of a language model's output, and cannot write text")
     model, tokenizer = load(folder, config.dtype)
+    if has_head(model):
+        raise DataError(f"{folder}: has a head in place of a language model's output, and cannot write text")
     subject = SharedPrefixLM(model.eval(), tokenizer, _PROMPT_TOKENS, _ANSWERS, config.seed)
     texts = [_in_template(subject, config, prompt) for prompt in config.prompts]
     for prompt, text in zip(config.prompts, texts, strict=True):

@@ -14,6 +14,13 @@ from torch import distributed
 
 from medlm_recipes.errors import ConfigError
 
+HEADED_NAME = "ForSequenceClassification"
+
+
+def has_head(model: Any) -> bool:
+    """Whether a model is one of transformers' for sequence classification."""
+    return type(model).__name__.endswith(HEADED_NAME)
+
 
 class HeadLM(LM):
     """A sequence-classification model of transformers behind lm-eval's interface, on this rank's device.

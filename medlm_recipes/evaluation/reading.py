@@ -37,7 +37,7 @@ def plain(text: str) -> str:
 
 def words(text: str) -> str:
     """Words in lower case with single spaces, without punctuation and without a leading article."""
-    return re.sub(r"^(?:an?|the|to) (?=.)", "", " ".join(re.sub(r"[^\w%+<>]+", " ", text.lower()).split()))
+    return re.sub(r"^(?:an?|the|to) (?=.)", "", " ".join(re.sub(r"[^\w%+<>\u0080-\uffff]+", " ", text.lower()).split()))
 
 
 # What may stand between `the answer is` and the option itself.
@@ -62,6 +62,12 @@ _REASON = re.compile(
 )
 _SHORT = 5
 """Options of one word up to this length, such as yes and no, are only read where the word stands alone."""
+
+
+# A bare letter is what a sentence is about at its beginning or behind these, but not in `vitamin A is the best`.
+_BEFORE_A_SUBJECT = (
+    r"(?:^|(?<=[.!?;:,*] )|(?<=\n)|(?i:\b(?:that|so|thus|therefore|hence|then|and|but|making|makes|only|is)\s+))"
+)
 
 
 @dataclass
@@ -109,7 +115,7 @@ class Options:
         }
         # Letters as subjects of a sentence, letters that cannot be words, letters that begin the items of a list.
         self.subjects = re.compile(
-            rf"(?i:\b(?:option|choice|answer|letter)\s*)[(]?([{upper}])\b[).:]?|(?<![\w-])[(]?([{upper}])[).]?(?=[\s,:(-])"
+            rf"(?i:\b(?:option|choice|answer|letter)\s*)[(]?([{upper}])\b[).:]?|(?:(?<=[(])|{_BEFORE_A_SUBJECT})([{upper}])[).]?(?=[\s,:(-])"
         )
         self.marked = re.compile(rf"(?:(?i:option|choice|answer)\s*[(]?|(?<![\w(])[(])([{upper}])(?![\w'-])")
         self._pair = re.compile(rf"(?<![\w(])[(]?([{upper}])[).:,]+")
@@ -212,7 +218,7 @@ class Options:
         """The same for a word such as yes, which begins a sentence of any kind: it must stand alone."""
         word = rf"(?i)\W*(?:an? |the )?{re.escape(self.texts[letter])}"
         if not re.match(
-            rf"{word}\b(?![.,-]?\d)(?=\s*(?:$|[.,;:!?)\n\"'-]|(?:because|since|as|based|according)\b))", piece
+            rf"{word}(?!\w)(?![.,-]?\d)(?=\s*(?:$|[.,;:!?)\n\"'-]|(?:because|since|as|based|according)\b))", piece
         ):
             return None
         others = "|".join(re.escape(self.texts[one]) for one in self.texts if one != letter and self.is_short(one))

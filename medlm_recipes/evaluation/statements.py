@@ -48,7 +48,8 @@ def _lines(text: str, known: Options) -> Iterator[Statement]:
         own = re.sub(rf"(?i)\s*[(]{letter}[)]\W*$", "", re.sub(lead, "", said, count=1))
         whole = known.texts[letter] in (words(said), words(own))
         # `C. Eplerenone` before a review of the others, but not the first item of a list.
-        alone = len(set(items)) < 2 or (whole and is_first and letter != "A" and items.count(letter) < 2)
+        review = is_first and letter != "A" and items.count(letter) < 2 and not known.items.match(text, match.end() + 1)
+        alone = len(set(items)) < 2 or (whole and review)
         apart = is_first or text[: match.start()].endswith("\n\n") or words(own) != words(said)
         if re.fullmatch(lead, said) or (
             alone and apart and (whole or (is_first and _is_answer_with_reason(said, letter, lead, known)))
@@ -165,16 +166,17 @@ def _judgements(text: str, known: Options) -> Iterator[Statement]:
     for letter, own in known.patterns.items():
         subjects += [(match, letter, False) for match in own.finditer(text)]
     for match, letter, by_letter in subjects:
-        before = _clause(text, match.start())
+        start = match.start(match.lastindex or 0)
+        before = _clause(text, start)
         judged = _judged(text, match, letter, known) if by_letter else cues.JUDGED.match(text, match.end())
         if not judged or cues.UNSURE.search(before) or cues.JOINED.search(before):
             continue
         closing = cues.CLOSING.search(before) is not None
         is_answer = cues.ANSWER_NOUN.search(judged["praise"]) is not None
         if not is_answer and not closing and re.match(r"(?i)(?:correct|right)\b", judged["praise"]):
-            correct.append(Statement(match.start(), judged.end(), letter, True, False))
+            correct.append(Statement(start, judged.end(), letter, True, False))
         elif by_letter or is_answer or closing:
-            yield Statement(match.start(), judged.end(), letter, is_answer, closing)
+            yield Statement(start, judged.end(), letter, is_answer, closing)
     if len({one.letter for one in correct}) == 1 and len(set(known.listed(text))) < 2:
         yield from correct  # `C is correct`; of several that are, each may be a true statement and no answer
 
@@ -182,7 +184,8 @@ def _judgements(text: str, known: Options) -> Iterator[Statement]:
 def _judged(text: str, subject: re.Match[str], letter: str, known: Options) -> re.Match[str] | None:
     """The praise that follows a letter, its own words and an aside."""
     end = known.past_own_words(letter, text, subject.end())
-    if cues.MAKING.search(text[max(0, subject.start() - 20) : subject.start()]):
+    start = subject.start(subject.lastindex or 0)
+    if cues.MAKING.search(text[max(0, start - 20) : start]):
         return cues.MADE.match(text, end)
     aside = cues.ASIDE.match(text, end)
     return cues.JUDGED.match(text, end) or (cues.JUDGED.match(text, aside.end()) if aside else None)

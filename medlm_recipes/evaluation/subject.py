@@ -1,6 +1,5 @@
 """What is scored: a checkpoint, a Hugging Face folder or a model of the hub, as a model that lm-eval drives."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import ConfigError, DataError
-from medlm_recipes.evaluation.head_model import HeadLM
+from medlm_recipes.evaluation.head_model import HEADED_NAME, HeadLM, has_head
 from medlm_recipes.evaluation.language_model import Measured, SharedPrefixLM
 from medlm_recipes.evaluation.vllm_model import load_vllm
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
@@ -56,7 +55,7 @@ def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
         _check_vllm(folder)
         return load_vllm(folder, config)
     model, tokenizer = load(folder, config.dtype)
-    if not is_checkpoint(folder) and has_head(folder):
+    if has_head(model):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
     tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
@@ -75,11 +74,13 @@ def load(folder: str, dtype: str) -> tuple[Any, Any]:
         model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
         set_generation(model, tokenizer)
     else:
-        from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder)
-        kind_of_model = AutoModelForSequenceClassification if has_head(folder) else AutoModelForCausalLM
         try:
+            named = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).architectures
+            headed = any(name.endswith(HEADED_NAME) for name in named or [])
+            kind_of_model = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
             model = kind_of_model.from_pretrained(
                 folder,
                 torch_dtype=kinds.get(dtype, "auto" if gpu else torch.float32),
@@ -98,13 +99,6 @@ def _check_vllm(folder: str) -> None:
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("backend: vllm uses all GPUs from one process; launch with python, not composer")
-
-
-def has_head(folder: str) -> bool:
-    """Whether a Hugging Face folder holds a model for sequence classification."""
-    path = Path(folder) / "config.json"
-    architectures = json.loads(path.read_text()).get("architectures") if path.is_file() else None
-    return any(name.endswith("ForSequenceClassification") for name in architectures or [])
 
 
 def identity(checkpoint: str) -> str:

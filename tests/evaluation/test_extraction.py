@@ -49,6 +49,46 @@ def test_real_explanations_are_read_as_they_are_meant() -> None:
     assert read > 190 and wrong <= 0.01 * read, (read, wrong)
 
 
+PHRASES = (
+    "The answer is {L}.",
+    "Therefore, the correct answer is {L}) {t}.",
+    "**{L}. {t}**\n\nExplanation: {ot} does not fit.",
+    "{t}",
+    "Thus, the answer is {t}.",
+    "Option {L}, {t}, is the best answer. Option {O} is not.",
+    "{O}) {ot}: This is incorrect.\n\n{L}) {t}: This fits.\n\nTherefore, among A through D, the answer is {L}.",
+    "The answer is {O}. Wait, that is wrong. The answer is {L}.",
+    "While {ot} is tempting, the correct answer is ({L}) {t}, because of the findings.",
+)
+UNSETTLED = (
+    "The answer is either {O}) {ot} or {L}) {t}.",
+    "The correct answer is {L}) {ot}.",
+    "{O}) {ot}\n{L}) {t}",
+    "The answer is not {L}.",
+    "First, consider {t}. Next, consider {ot}",
+)
+
+
+def test_real_options_are_no_trap() -> None:
+    """Their words are read as words: `E. coli`, `Vitamin B12`, `A 2-week course`, `50%`."""
+    path = SHARED / "benchmarks/medmcqa_dev_first800.jsonl"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: real benchmark samples stand beside a checkout only")
+    read = asked = 0
+    for number, line in enumerate(path.read_text().splitlines()[:250]):
+        question = json.loads(line)
+        options = {letter: question[f"op{letter.lower()}"].strip() for letter in "ABCD"}
+        if len(set(options.values())) < 4:
+            continue
+        letter, other = "ABCD"[number % 4], "ABCD"[(number + 1 + number // 4 % 3) % 4]
+        said = {"L": letter, "t": options[letter], "O": other, "ot": options[other]}
+        answers = [extract(phrase.format(**said), options) for phrase in PHRASES]
+        assert set(answers) <= {letter, None}, (options, said, answers)
+        read, asked = read + len(PHRASES) - answers.count(None), asked + len(PHRASES)
+        assert not any(extract(phrase.format(**said), options) for phrase in UNSETTLED), (options, said)
+    assert read > 0.97 * asked
+
+
 def test_real_abstracts_hold_no_answers() -> None:
     path = SHARED / "benchmarks/pubmedqa_ori_pqal.json"
     if not path.is_file():
