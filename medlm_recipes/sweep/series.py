@@ -56,14 +56,16 @@ class Leg:
 class Series:
     """The budgets of one train recipe and seed, rising.
 
-    name: the recipe's, which is the size's, with the seed where the sweep has several. main: the run that
-    saves every budget's checkpoint, or, in design branch, the trunk, which saves what the cooldowns start
-    from. training: main's derived numbers. trunk: main's folder in design branch, otherwise None.
+    name: the recipe's, which is the size's, with the seed where the sweep has several. folder: all its runs
+    are there. main: the run that saves every budget's checkpoint, or, in design branch, the trunk, which
+    saves what the cooldowns start from. training: main's derived numbers. trunk: main's folder in design
+    branch, otherwise None.
     """
 
     name: str
     size: str
     seed: int
+    folder: Path
     main: Run
     training: TrainPlan
     legs: list[Leg]
@@ -72,13 +74,19 @@ class Series:
     def trunk(self) -> Path | None:
         return self.main.folder if self.legs[0].cooldown else None
 
+    def branch_of(self, leg: Leg) -> Path:
+        """Design branch: the trunk's checkpoint that the leg's cooldown starts from."""
+        assert leg.branch_at is not None
+        return checkpoint_folder(self.main.folder, leg.branch_at)
+
 
 def all_series(config: SweepConfig) -> list[Series]:
     """The sweep's series, sizes in the recipe's order, then seeds.
 
     Raises ConfigError for a bad recipe and for budgets that it cannot have, DataError for unfit shards.
     """
-    return [_series(config, recipe, seed) for recipe in config.train for seed in config.seeds or [None]]
+    seeds: list[int | None] = [*config.seeds] or [None]
+    return [_series(config, recipe, seed) for recipe in config.train for seed in seeds]
 
 
 def _series(config: SweepConfig, recipe: str, seed: int | None) -> Series:
@@ -104,7 +112,7 @@ def _series(config: SweepConfig, recipe: str, seed: int | None) -> Series:
 
     if config.design == "checkpoints":
         legs = [leg(tokens, whole.folder) for tokens in budgets]
-        return Series(name, size, whole.config.seed, whole, training, legs)
+        return Series(name, size, whole.config.seed, whole.folder, whole, training, legs)
     points = [branch_point(tokens, training.step_tokens, config.cooldown.fraction) for tokens in budgets]
     trunk = _trunk(whole, points)
     cooldowns = [_cooldown(whole, trunk, config.cooldown, *pair) for pair in zip(points, budgets, strict=True)]
@@ -112,7 +120,8 @@ def _series(config: SweepConfig, recipe: str, seed: int | None) -> Series:
         leg(tokens, cooldown.folder, cooldown, at)
         for tokens, cooldown, at in zip(budgets, cooldowns, points, strict=True)
     ]
-    return Series(name, size, whole.config.seed, trunk, plan_training(trunk.config, config.ranks), legs)
+    training = plan_training(trunk.config, config.ranks)
+    return Series(name, size, whole.config.seed, whole.folder, trunk, training, legs)
 
 
 def branch_point(tokens: int, step_tokens: int, fraction: float) -> int:
