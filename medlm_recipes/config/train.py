@@ -11,6 +11,7 @@ from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
+from medlm_recipes.config.preflight import PreflightKeys
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import parse_tokens
 
@@ -111,6 +112,7 @@ class TrainConfig:
     hardware: HardwareKeys = section(HardwareKeys, "what the run is planned for; filled in by cluster")
     data: DataKeys = section(DataKeys, "how shards are read")
     guard: GuardKeys = section(GuardKeys, "what is done when training diverges")
+    preflight: PreflightKeys = section(PreflightKeys, "what preflight is told besides; train knows override alone")
     loggers: LoggerKeys = section(LoggerKeys, "where metrics go besides the run folder")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
     max_duration: str = key("token budget of the run", check=tokens)
