@@ -31,8 +31,6 @@ _SHAPES = {
 }
 _VOCABULARY = 50_368
 
-PARTS = ("matrices", "attention", "memory traffic", "communication")
-
 LOWEST = np.array([1.18, 1.0, 1.0, 0.0])
 """What physics leaves of each part's time over its time at the data sheet's rate. Matrices: cuBLAS reaches 85 % of an
 A100's bf16 peak at best (265 of 312 TFLOP/s). Communication may hide behind the rest."""
@@ -40,7 +38,8 @@ A100's bf16 peak at best (265 of 312 TFLOP/s). Communication may hide behind the
 
 @dataclass(frozen=True)
 class Fit:
-    """factors: by PARTS, of the time at the data sheet's rate. error: that nine of ten rows, left out of the fit
+    """factors: of the time at the data sheet's rate, of matrices, attention, memory traffic and
+    communication. error: that nine of ten rows, left out of the fit
     in turn, are predicted within, as a share; median: half of them. rows: how many."""
 
     factors: tuple[float, ...]
@@ -50,7 +49,7 @@ class Fit:
 
 
 def seconds_at_peak(work: Work, device: Device, peak: float, node_gbps: float | None = None) -> np.ndarray[Any, Any]:
-    """Seconds of each part if everything ran at the data sheet's rate and nothing at once."""
+    """Seconds of matrices, attention, memory traffic and communication at the data sheet's rates, one by one."""
     network = (node_gbps or device.node_gbps) * 1e9 / 8
     return np.array(
         [

@@ -119,7 +119,8 @@ class Work:
     """What one rank does in a micro-batch, with its part of the optimizer step.
 
     matmul, attention: FLOPs. traffic: bytes through device memory. link: bytes between the accelerators of a
-    host. network: bytes through the network of a host.
+    host. network: bytes through the network of a host. sums: bytes between accelerators for the sums of tensor
+    parallelism, which the next operator waits for.
     """
 
     matmul: float
@@ -127,6 +128,7 @@ class Work:
     traffic: float
     link: float
     network: float
+    sums: float
 
 
 def blocks_of(keys: ModelKeys, vocab_size: int, sequence_length: int) -> Blocks | None:
@@ -166,23 +168,22 @@ def work_of(blocks: Blocks, code: Code, layout: Layout) -> Work:
         traffic=_traffic(blocks, code, layout),
         link=link,
         network=network,
+        sums=_sums(blocks, layout),
     )
 
 
 def _traffic(blocks: Blocks, code: Code, layout: Layout) -> float:
     again = 1 if layout.checkpointing else 0
     share, tokens = 1 / layout.tensor_parallel, layout.tokens
-    others = (
-        (code.width + again * code.again_width) * blocks.width
-        + (code.kv + again * code.again_kv) * blocks.kv_width
-        + (code.ffn + again * code.again_ffn) * blocks.ffn
+    # Tensor parallelism divides the units inside a block, not the hidden units between its halves.
+    others = (code.width + again * code.again_width) * blocks.width + share * (
+        (code.kv + again * code.again_kv) * blocks.kv_width + (code.ffn + again * code.again_ffn) * blocks.ffn
     )
-    # Each matrix is multiplied three times (four when checkpointed): reads, writes, and the weights once each time.
-    # Under tensor parallelism the hidden units stay whole on every rank, the units inside a block are divided.
+    # Each matrix is multiplied three times (four when checkpointed), and its weights are read each time.
     inner = blocks.operands - 4 * blocks.width
     operands = BF16 * (3 + again) * (4 * blocks.width + inner * share)
     weights = BF16 * (3 + again) * blocks.matrices * share
-    block = (others * share + operands) * tokens + weights
+    block = (others + operands) * tokens + weights
     head = (code.logits * blocks.vocab + BF16 * 3 * (blocks.width + blocks.vocab)) * tokens
     if code.chunked:
         chunks = max(1.0, tokens * blocks.vocab / _CHUNK_LOGITS)
@@ -212,9 +213,11 @@ def _communication(blocks: Blocks, layout: Layout) -> tuple[float, float]:
             network += summed * min(per_node, shards * layout.tensor_parallel)
         else:
             link += summed
-    if layout.tensor_parallel > 1:
-        # A sum after attention and one after the feed-forward layer, forward and back (and again).
-        sums = 6 if layout.checkpointing else 4
-        moved = 2 * BF16 * (layout.tensor_parallel - 1) / layout.tensor_parallel
-        link += blocks.layers * sums * moved * blocks.width * layout.tokens
     return link, network
+
+
+def _sums(blocks: Blocks, layout: Layout) -> float:
+    """Bytes of the sum after attention and that after the feed-forward layer, forward and back (and again)."""
+    times = 6 if layout.checkpointing else 4
+    moved = 2 * BF16 * (layout.tensor_parallel - 1) / layout.tensor_parallel
+    return blocks.layers * times * moved * blocks.width * layout.tokens
