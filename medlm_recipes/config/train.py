@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
-from medlm_recipes.config.fields import at_least, each, key, positive, remote_url, section, tokens, within
+from medlm_recipes.config.fields import REQUIRED, at_least, each, key, positive, remote_url, section, tokens, within
 from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
@@ -145,3 +145,17 @@ class TrainConfig:
                 "parallel.micro_batch",
                 f"{self.parallel.micro_batch} does not divide global_batch {self.global_batch}",
             )
+
+
+@dataclass
+class PreflightConfig(TrainConfig):
+    """A train recipe before its shards are made: what train requires and preflight can do without is empty."""
+
+    run: str = key("as for train; may be left out", "")
+    shards: str = key("as for train; left out, or not there yet, the keys of preflight tell what they will hold", "")
+    tokenizer: str = key("as for train; may be left out", "")
+
+    @staticmethod
+    def layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
+        left_out = {name: "" for name in ("run", "shards", "tokenizer") if given.get(name) == REQUIRED}
+        return left_out | profile_layer(recipe, given)
