@@ -2,27 +2,38 @@
 
 from collections.abc import Iterator
 
-from medlm_recipes.sweep.cost import Cost, cost_of, total, trained_in_cooldown, trained_in_main
+from medlm_recipes.sweep.cost import (
+    Cost,
+    Rates,
+    rates_of,
+    share,
+    total,
+    trained,
+    trained_in_cooldown,
+    trained_in_main,
+    trained_separately,
+)
 from medlm_recipes.sweep.plan import SweepPlan
 from medlm_recipes.sweep.series import Series
 from medlm_recipes.sweep.standing import Standing
 from medlm_recipes.token_math import in_words, steps_to
 
+_UNKNOWN = "–"
+
 
 def describe(plan: SweepPlan, standings: list[list[Standing]]) -> str:
     """standings: of every series of the plan, in order."""
     lines = []
-    for series, found in zip(plan.series, standings, strict=True):
-        lines += [_heading(plan, series), *_rows(series, found)]
-    costs = [cost_of(series) for series in plan.series]
-    return "\n".join([*lines, *_costs(plan, total(costs))])
+    rates = [rates_of(series, plan.config.ranks) for series in plan.series]
+    for series, found, rate in zip(plan.series, standings, rates, strict=True):
+        lines += [_heading(plan, series), *_aligned(_rows(series, found, rate))]
+    return "\n".join([*lines, *_costs(plan, rates)])
 
 
 def _heading(plan: SweepPlan, series: Series) -> str:
-    protocols = ", ".join(plan.config.evaluate)
-    line = f"{series.name}: {series.folder}, {len(series.legs)} budgets, evaluated by {protocols}"
+    line = f"{series.name}: {series.folder}, {len(series.legs)} budgets, evaluated by {', '.join(plan.config.evaluate)}"
     if series.trunk is None:
-        return f"{line}\n  one run to {in_words(trained_in_main(series))} tokens, evaluated at what it saved on its way"
+        return f"{line}\n  one run to {in_words(series.training.end)} tokens, evaluated at what it saves on its way"
     keys = plan.config.cooldown
     return (
         f"{line}\n  trunk at a constant learning rate to {in_words(series.training.end)} tokens; {keys.shape} cooldown "
@@ -30,37 +41,82 @@ def _heading(plan: SweepPlan, series: Series) -> str:
     )
 
 
-def _rows(series: Series, standings: list[Standing]) -> Iterator[str]:
-    branched = series.trunk is not None
-    yield (
-        f"  {'tokens':>24}  {'steps':>9}  {'passes':>6}  {'branched at' if branched else '':>{24 * branched}}"
-        f"{'  ' * branched}checkpoint  evaluations"
-    )
+def _rows(series: Series, standings: list[Standing], rates: Rates) -> Iterator[list[str]]:
+    """Hours and cost of a budget are what it takes beyond the trunk, or beyond the budget before it."""
+    yield ["tokens", "steps", "passes", "trained from", "GPU-hours", "cost", "checkpoint", "evaluations"]
+    step_tokens = series.training.step_tokens
+    if series.trunk is not None:
+        end = series.training.end
+        own = rates.cost(trained_in_main(series))
+        yield [_tokens(end), f"{steps_to(end, step_tokens):,}", _passes(series, end), "trunk", *_spent(own), "", ""]
+    before = series.training.start
     for standing in standings:
-        leg, training = standing.leg, series.training
-        start = f"{_tokens(leg.branch_at):>24}  " if leg.branch_at is not None else ""
-        there = "there" if standing.checkpoint else "not whole" if standing.damage else "missing"
-        done = sum(standing.evaluated.values())
-        yield (
-            f"  {_tokens(leg.tokens):>24}  {steps_to(leg.tokens, training.step_tokens):>9,}  "
-            f"{leg.tokens / training.pass_tokens:>6.2f}  {start}{there:<10}  {done} of {len(standing.evaluated)}"
-        )
+        leg = standing.leg
+        start = before if leg.branch_at is None else leg.branch_at
+        before = leg.tokens
+        yield [
+            _tokens(leg.tokens),
+            f"{steps_to(leg.tokens, step_tokens):,}",
+            _passes(series, leg.tokens),
+            _tokens(start),
+            *_spent(rates.cost(leg.tokens - start)),
+            "there" if standing.checkpoint else "not whole" if standing.damage else "missing",
+            f"{sum(standing.evaluated.values())} of {len(standing.evaluated)}",
+        ]
 
 
-def _costs(plan: SweepPlan, cost: Cost) -> Iterator[str]:
-    parts = in_words(cost.tokens)
+def _aligned(rows: Iterator[list[str]]) -> list[str]:
+    cells = list(rows)
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+
+
+def _costs(plan: SweepPlan, rates: list[Rates]) -> Iterator[str]:
+    pairs = list(zip(plan.series, rates, strict=True))
+    sweep = total([rate.cost(trained(series)) for series, rate in pairs])
+    separate = total([rate.cost(trained_separately(series)) for series, rate in pairs])
     if plan.config.design == "branch":
         trunks = sum(trained_in_main(series) for series in plan.series)
         cooled = sum(trained_in_cooldown(leg) for leg in plan.legs)
-        parts = f"{in_words(trunks)} of trunk + {in_words(cooled)} of cooldowns = {in_words(cost.tokens)}"
-    flops = f", {cost.flops:.3g} FLOPs" if cost.flops is not None else ""
-    separate = f", {cost.separate_flops:.3g} FLOPs" if cost.separate_flops is not None else ""
-    yield f"cost: {parts} tokens{flops}"
-    yield (
-        f"      a run of its own for each budget: {in_words(cost.separate_tokens)} tokens{separate}; "
-        f"the sweep takes {cost.share:.2f} of that"
-    )
+        parts = f"trunk {in_words(trunks)} + cooldowns {in_words(cooled)} = {_whole(sweep)}"
+    else:
+        parts = _whole(sweep)
+    yield f"training    {parts}"
+    yield f"            {share(sweep, separate):.2f} of a run of its own to each budget: {_whole(separate)}"
+    unknown = next((rate.why_no_hours for rate in rates if rate.why_no_hours), "")
+    if unknown:
+        yield f"            time and cost not estimated: {unknown}"
+
+
+def _whole(cost: Cost) -> str:
+    parts = [f"{in_words(cost.tokens)} tokens"]
+    if cost.flops is not None:
+        parts.append(f"{cost.flops:.3g} FLOPs")
+    if cost.gpu_hours is not None:
+        parts.append(f"{_hours(cost.gpu_hours)} GPU-hours")
+    if cost.money is not None:
+        parts.append(f"{_money(cost.money)} at preflight.price_per_gpu_hour")
+    return ", ".join(parts)
+
+
+def _spent(cost: Cost) -> list[str]:
+    return [
+        _UNKNOWN if cost.gpu_hours is None else _hours(cost.gpu_hours),
+        _UNKNOWN if cost.money is None else _money(cost.money),
+    ]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _money(money: float) -> str:
+    return f"{money:,.0f}" if money >= 100 else f"{money:.2f}"
+
+
+def _passes(series: Series, tokens: int) -> str:
+    return f"{tokens / series.training.pass_tokens:.2f}"
 
 
 def _tokens(tokens: int) -> str:
-    return f"{tokens:,} ({in_words(tokens)})"
+    return f"{tokens:,} ({in_words(tokens)})" if tokens else "0"
