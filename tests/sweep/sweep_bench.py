@@ -126,13 +126,11 @@ def publish_results(config: EvaluateConfig, right: int, n: int = 240) -> None:
 
 
 def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
-    from scipy.stats import binomtest  # a second, which not every stand-in needs
-
     value = right / n
     score = {
         "value": value,
         "standard_error": (value * (1 - value) / (n - 1)) ** 0.5,
-        "p_above_chance": float(binomtest(right, n, chance, alternative="greater").pvalue),
+        "p_above_chance": sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(right, n + 1)),
     }
     common = {"task": "option_likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
     return {**common, "scores": {"acc": score}, "hashes": {"benchmark": "b" * 64, "task": "t" * 64}}

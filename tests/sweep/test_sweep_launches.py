@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from execution.slurm_stand_in import install
 from launch import ROOT
 from sweep_bench import Bench
 
@@ -159,3 +160,50 @@ def _reads(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins of Slurm's commands on PATH, and where they keep their jobs."""
+    cluster = install(tmp_path)
+    monkeypatch.setenv("QUEUE", cluster["QUEUE"])
+    monkeypatch.setenv("PATH", f"{cluster['PATH']}:{os.environ['PATH']}")
+    return Path(cluster["QUEUE"])
+
+
+def test_the_jobs_for_slurm_do_what_a_sweep_here_does(
+    branches: Bench, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNCHED_BY_COMPOSER", "train-trunk")
+    slurm = ["slurm.gpus_per_node=1", "slurm.partition=gpu", "slurm.sbatch_args={account: lab}"]
+    faults(branches, tok1280="stopped")
+    written = swept(branches, "launch=slurm", *slurm)
+    assert written.returncode == 0, written.stderr
+    folder = branches.folder / "sweep.slurm"
+    assert f"6 jobs written; hand them in with: bash {folder}/submit.sh" in written.stdout
+    assert not (branches.folder / "launches.txt").exists()
+    trunk = (folder / "train-trunk.sbatch").read_text()
+    for line in ("nodes=2", "gpus-per-node=1", "partition=gpu", "account=lab", "requeue", "time=7-00:00:00"):
+        assert f"#SBATCH --{line}\n" in trunk
+
+    submit = ["bash", str(folder / "submit.sh")]
+    subprocess.run(submit, check=True, capture_output=True)
+    needs = {path.read_text().split()[-1]: path.read_text().split()[:-1] for path in queue.glob("*.arguments")}
+    assert needs == {
+        "train-trunk.sbatch": [],
+        "train-tok1280.sbatch": ["--dependency=afterany:1001"],
+        "train-tok1280-evaluate.sbatch": ["--dependency=afterany:1002"],
+        "train-tok2560.sbatch": ["--dependency=afterany:1001"],
+        "train-tok2560-evaluate.sbatch": ["--dependency=afterany:1004"],
+        "report.sbatch": ["--dependency=afterany:1001:1002:1003:1004:1005"],
+    }
+    refusal = subprocess.run(submit, capture_output=True, text=True)
+    assert refusal.returncode == 2 and "of an earlier submission still waits or runs" in refusal.stderr
+    until(lambda: not list(queue.glob("*.queued")))
+    said = "".join(path.read_text() for path in sorted(queue.glob("*.out")))
+    assert (branches.folder / "sweep/report.html").is_file(), said
+    assert sorted(launches(branches)) == sorted([*ALL, "tok1280"])  # requeued once
+    assert read_manifest(branches.folder / "sweep", "sweep").facts["gaps"] == {}
+    assert "nothing to do" in swept(branches).stdout  # a sweep here would write the same report
+    assert "1 jobs written" in swept(branches, "launch=slurm", *slurm).stdout
+    assert [path.name for path in folder.glob("*.sbatch")] == ["report.sbatch"]

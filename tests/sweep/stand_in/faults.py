@@ -12,7 +12,8 @@ FOLDER = Path(os.environ["STAND_IN"])
 
 
 class Fault:
-    """kill: the sweep, once, and live on; wait; exit: with code 1; diverge: what the divergence guard does at its end."""
+    """kill: the sweep, once, and live on; wait; stopped: leave, once, as a training that was told to; exit: with code
+    1; diverge: what the divergence guard does at its end."""
 
     def __init__(self, name: str) -> None:
         with open(FOLDER / "launches.txt", "a") as stream:
@@ -23,9 +24,11 @@ class Fault:
 
     def strike(self, run: Path, tokens: int) -> None:
         """Called with the work half done."""
-        killed = FOLDER / f"{self.name}.killed"
-        if self.kind == "kill" and not killed.exists():
-            killed.touch()
+        struck = FOLDER / f"{self.name}.struck"
+        if self.kind in ("kill", "stopped") and not struck.exists():
+            struck.touch()
+            if self.kind == "stopped":
+                sys.exit(75)
             os.kill(os.getppid(), signal.SIGKILL)
             self.wait()
         if self.kind == "wait":
