@@ -2,7 +2,7 @@
 
 The fit is Hoffmann et al. 2022's: Huber's loss on differences of logarithms. An interval is where the profile of
 squares stays below a limit. For a linear form that limit is Fisher's F(1, spare points), which gives Student's
-intervals (Bates and Watts 1988, chapter 6). For curved forms, for Huber's weights and for seeds that shift a
+intervals (Bates and Watts 1988, chapter 6). For curved forms, for Huber's weights and for noise that shifts a
 whole run, a parametric bootstrap finds the limit that holds 90 % of the curves drawn around the fit. The
 larger of the two counts: next to the bound E = 0 the bootstrap's is too small (Andrews 2000).
 """
@@ -53,35 +53,35 @@ class Estimate:
 
 @dataclass
 class _Draws:
-    """Curves drawn around the fit: their profiles (grid over `shapes`), each one's seeds' shifts and least squares."""
+    """Curves drawn around the fit: profiles over `shapes`, every run's shift in them, their least squares."""
 
     shapes: Array
     profile: Profile
     shifts: Array
     least: Array
-    random: np.random.Generator
 
 
 class Fitted:
     """A form through n losses; raises NoFit.
 
     spare: points beyond the form's parameters; without any there are no intervals. noise: relative
-    standard deviation of a loss around the curve, seed_noise: of a seed's whole run around the mean of
-    runs; None where the points are too few to tell. residual: logarithm of loss over curve, (n,).
+    standard deviation of a loss around the curve, run_noise: of a whole run (of several seeds, say)
+    around the others; None where the points are too few to tell. residual, weights: (n,) logarithm of loss over
+    curve, and Huber's weights.
     """
 
-    def __init__(self, form: Form, where: Where, losses: Array, seeds: NDArray[np.int64]) -> None:
-        assert len(losses) == len(seeds) == len(where.tokens)
-        self.form, self.where, self.seeds = form, where, seeds
+    def __init__(self, form: Form, where: Where, losses: Array, runs: NDArray[np.int64]) -> None:
+        assert len(losses) == len(runs) == len(where.tokens)
+        self.form, self.where, self.runs = form, where, runs
         self.spare = len(losses) - form.parameters
         if self.spare < 0:
             raise NoFit(f"{len(losses)} losses cannot tell the {form.parameters} parameters of the formula")
-        self.linear, self.shape, self.residual, self._weights = _fit(form, where, losses)
+        self.linear, self.shape, self.residual, self.weights = _fit(form, where, losses)
         self._columns = form.columns(self.shape[None], where)[0]
         self._curve = self._columns @ self.linear
-        squares = float((self._weights * self.residual**2).sum())
+        squares = float((self.weights * self.residual**2).sum())
         self._variance = max(squares / self.spare, _LEAST_NOISE**2) if self.spare else 0.0
-        self.noise, self.seed_noise = self._noises()
+        self.noise, self.run_noise = self._noises()
 
     def loss(self, where: Where) -> Array:
         """The curve at other points, without intervals."""
@@ -97,9 +97,9 @@ class Fitted:
             lambda shapes: (self.form.columns(shapes, start) - self.form.columns(shapes, end))[:, 0]
         )  # fmt: skip
 
-    def measurement_at(self, where: Where, seeds: NDArray[np.int64]) -> Estimate:
-        """What the mean of one new loss of each of `seeds` at one point would be."""
-        return self._estimate(lambda shapes: self.form.columns(shapes, where)[:, 0], seeds)
+    def measurement_at(self, where: Where, runs: NDArray[np.int64]) -> Estimate:
+        """What the mean of one new loss of each of `runs` at one point would be."""
+        return self._estimate(lambda shapes: self.form.columns(shapes, where)[:, 0], runs)
 
     def coefficient(self, name: str) -> Estimate:
         """E, A or B, in nats, for tokens and parameters counted one by one."""
@@ -120,17 +120,15 @@ class Fitted:
         least = np.array([_slice(profile, shapes, axis, one)[0] for one in values])
         return Estimate(value, *_edges(values, least, limit))
 
-    def _estimate(
-        self, contrast: Callable[[Array], Array], fresh_seeds: NDArray[np.int64] | None = None
-    ) -> Estimate:
+    def _estimate(self, contrast: Callable[[Array], Array], fresh_runs: NDArray[np.int64] | None = None) -> Estimate:
         """A combination of the linear parameters: `contrast` gives their factors (G, p) at shapes (G, k)."""
         value = float(contrast(self.shape[None])[0] @ self.linear)
         if not self.spare:
             return Estimate(value)
         drawn, true, fresh = self._draws, np.full(len(self._draws.least), value), 0.0
-        if fresh_seeds is not None:
-            fresh = value**2 / len(fresh_seeds)
-            true = value * (1 + self._fresh(fresh_seeds))
+        if fresh_runs is not None:
+            fresh = value**2 / len(fresh_runs)
+            true = value * (1 + self._fresh(fresh_runs))
         held = drawn.profile.squares_at(contrast(drawn.shapes), true, fresh)
         limit = self._limit(held, drawn.least)
         shapes, profile = self._data
@@ -141,26 +139,26 @@ class Fitted:
         ratio = float(np.quantile((held - least) / (least / self.spare), LEVEL))
         return self._squares + max(ratio, float(fisher.ppf(LEVEL, 1, self.spare))) * self._variance
 
-    def _fresh(self, seeds: NDArray[np.int64]) -> Array:
-        """Relative noise of new losses' mean, for every draw; a seed that was fitted has its draw's shift."""
-        drawn, known = self._draws, np.unique(self.seeds)
-        own = [drawn.shifts[:, np.flatnonzero(known == seed)[0]] for seed in seeds if seed in known]
-        noise = drawn.random.normal(size=(len(drawn.least), len(seeds))) * self.noise
-        return np.asarray((noise.sum(1) + (sum(own) if own else 0.0)) / len(seeds))
+    def _fresh(self, runs: NDArray[np.int64]) -> Array:
+        """Relative noise of new losses' mean, for every draw; a run that was fitted has its draw's shift."""
+        drawn, known = self._draws, np.unique(self.runs)
+        own = [drawn.shifts[:, np.flatnonzero(known == run)[0]] for run in runs if run in known]
+        noise = np.random.default_rng([_SEED, 1]).normal(size=(len(drawn.least), len(runs))) * self.noise
+        return np.asarray((noise.sum(1) + (sum(own) if own else 0.0)) / len(runs))
 
     def _noises(self) -> tuple[float, float | None]:
-        """One-way analysis of variance of the residuals by seed."""
+        """One-way analysis of variance of the residuals by run."""
         assert self.residual.ndim == 1
-        seeds, counts = np.unique(self.seeds, return_counts=True)
-        within = self.spare - (len(seeds) - 1)
-        if len(seeds) < 2 or within < 1:
+        runs, counts = np.unique(self.runs, return_counts=True)
+        within = self.spare - (len(runs) - 1)
+        if len(runs) < 2 or within < 1:
             return float(np.sqrt(self._variance)), None
-        weights = self._weights
-        means = np.array([np.average(self.residual[self.seeds == one], weights=weights[self.seeds == one])
-                          for one in seeds])  # fmt: skip
-        rest = self.residual - means[np.searchsorted(seeds, self.seeds)]
+        weights = self.weights
+        means = np.array([np.average(self.residual[self.runs == one], weights=weights[self.runs == one])
+                          for one in runs])  # fmt: skip
+        rest = self.residual - means[np.searchsorted(runs, self.runs)]
         noise = float((weights * rest**2).sum()) / within
-        between = float((counts * (means - np.average(means, weights=counts)) ** 2).sum()) / (len(seeds) - 1)
+        between = float((counts * (means - np.average(means, weights=counts)) ** 2).sum()) / (len(runs) - 1)
         return max(noise, _LEAST_NOISE**2) ** 0.5, max((between - noise) / counts.mean(), 0.0) ** 0.5
 
     @property
@@ -193,7 +191,7 @@ class Fitted:
     def _scaled(self, shapes: Array, residuals: Array, weights: Array | None = None) -> tuple[Array, Array, Array]:
         """Columns, responses and weights of losses whose logarithms lie `residuals` (R, n) off the curve."""
         columns = self.form.columns(shapes, self.where) / self._curve[None, :, None]
-        return columns, 1 + residuals, np.broadcast_to(self._weights if weights is None else weights, residuals.shape)
+        return columns, 1 + residuals, np.broadcast_to(self.weights if weights is None else weights, residuals.shape)
 
     @cached_property
     def _data(self) -> tuple[Array, Profile]:
@@ -205,10 +203,10 @@ class Fitted:
     def _draws(self) -> _Draws:
         axes = len(self.form.shape)
         random, count = np.random.default_rng(_SEED), _DRAWS[axes]
-        seeds = np.unique(self.seeds)
-        shifts = random.normal(size=(count, len(seeds))) * (self.seed_noise or 0.0)
-        drawn = random.normal(size=(count, len(self.seeds))) * self.noise
-        drawn += shifts[:, np.searchsorted(seeds, self.seeds)]
+        runs = np.unique(self.runs)
+        shifts = random.normal(size=(count, len(runs))) * (self.run_noise or 0.0)
+        drawn = random.normal(size=(count, len(self.runs))) * self.noise
+        drawn += shifts[:, np.searchsorted(runs, self.runs)]
         values = self._axes(self._box, _DRAWN[axes])
         shapes, grid = _product(values), tuple(map(len, values))
         weights = np.ones_like(drawn)
@@ -218,7 +216,7 @@ class Fitted:
             residual = responses - np.einsum("rnp,rp->rn", columns[index], linear)
             weights = _huber_weights(residual, self.spare)
         found = profile(*self._scaled(shapes, drawn, weights), grid)
-        return _Draws(shapes, found, shifts, np.maximum(found.squares.min(1), 1e-300), random)
+        return _Draws(shapes, found, shifts, np.maximum(found.squares.min(1), 1e-300))
 
 
 def _fit(form: Form, where: Where, losses: Array) -> tuple[Array, Array, Array, Array]:

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from medlm_recipes.sweep.forms import Array
 
-_NONE = np.float64(np.inf)
-
 
 @dataclass
 class Solution:
@@ -65,7 +63,7 @@ class Profile:
             intercept = self.free.linear[:, :, 0] + pull * away / variance
             deviation = away / np.sqrt(variance)
             mean, variance = self.zero.along(contrast[:, 1:], fresh)
-            bound = np.where(variance > 0, (asked - mean) / np.sqrt(variance), np.where(asked == mean, 0.0, _NONE))
+            bound = np.where(variance > 0, (asked - mean) / np.sqrt(variance), np.where(asked == mean, 0.0, np.inf))
         free = intercept >= 0
         return self._lowest(np.where(free, self.free.squares, self.zero.squares), np.where(free, deviation, bound))
 
@@ -81,7 +79,8 @@ class Profile:
             with np.errstate(divide="ignore", invalid="ignore"):
                 along = np.clip(-(rise / 2 + begin * turn) / turn**2, 0.0, 1.0)
                 between = start + along * rise + (begin + along * turn) ** 2
-            lowest = np.fmin(lowest, np.nan_to_num(between, nan=_NONE).reshape(len(squares), -1).min(1))
+            between[np.isnan(between)] = np.inf
+            lowest = np.minimum(lowest, between.reshape(len(squares), -1).min(1))
         return lowest
 
     def span(self, contrast: Array, limit: float, fresh: float = 0.0) -> tuple[float, float]:
