@@ -15,6 +15,7 @@ from medlm_recipes.manifest import hash_json
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.findings import Findings, Point, Score, Validation, find
 from medlm_recipes.sweep.plan import SweepPlan
+from medlm_recipes.sweep.series import Leg, Series
 from medlm_recipes.sweep.summary import summarize
 from medlm_recipes.training.opening import computed
 
@@ -42,25 +43,27 @@ class Sweep:
 
 def collect(plan: SweepPlan) -> Sweep:
     """Read a planned sweep's run and evaluations. Raises DataError for a damaged results.json."""
-    evaluations = {tokens: plan.evaluation(tokens) for tokens in plan.budgets}
-    points = read_points(plan.run, evaluations, plan.training.step_tokens, plan.training.pass_tokens)
+    series = plan.series[0]
+    name = next(iter(series.legs[0].evaluations))
+    points = read_points(series.legs, name, series.training.step_tokens, series.training.pass_tokens)
     findings = find(points)
     return Sweep(
-        run=plan.run.name,
+        run=series.folder.name,
         metric=METRIC,
         design=plan.config.design,
-        train=computed(resolved(plan.train)),
-        evaluate=evaluation_manifest(plan.evaluate(plan.budgets[0]), "").config,
-        made=_provenance(plan, evaluations[plan.budgets[-1]]),
+        train=computed(resolved(series.main.config)),
+        evaluate=evaluation_manifest(plan.evaluate(series.legs[0], name), "").config,
+        made=_provenance(series, series.legs[-1].evaluations[name]),
         points=points,
         findings=findings,
         summary=summarize(points, findings),
     )
 
 
-def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
+def _provenance(series: Series, evaluation: Path) -> dict[str, str]:
     """What made the numbers, for people, in order."""
-    training, facts, keys = plan.training, plan.training.shards.facts, plan.train.model
+    config, training = series.main.config, series.training
+    facts, keys = training.shards.facts, config.model
     shape = shape_of(keys, training.vocab_size, training.sequence_length)
     results = read_results(evaluation) or {"task": "none", "benchmark": "none", "n": 0, "hashes": {}}
     hashes = {
@@ -71,9 +74,9 @@ def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
     return {
         "model": f"{shape.words if shape else keys.pretrained}; vocabulary {training.vocab_size:,}, "
         f"sequences of {training.sequence_length} tokens",
-        "batch": f"{plan.train.global_batch} sequences = {training.step_tokens:,} tokens a step",
-        "optimizer": _keys(resolved(plan.train.optimizer)),
-        "schedule": f"{_keys(resolved(plan.train.scheduler))}; to {training.end:,} tokens; seed {plan.train.seed}",
+        "batch": f"{config.global_batch} sequences = {training.step_tokens:,} tokens a step",
+        "optimizer": _keys(resolved(config.optimizer)),
+        "schedule": f"{_keys(resolved(config.scheduler))}; to {training.end:,} tokens; seed {config.seed}",
         "data": f"{training.pass_tokens:,} train tokens a pass, from {', '.join(training.sources)}",
         "evaluation": f"{results['task']} on {results['benchmark']}, {results['n']:,} questions",
         "hashes": ", ".join(f"{name} {value[:12]}" for name, value in hashes.items()),
@@ -85,22 +88,22 @@ def _keys(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
-def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, pass_tokens: int) -> list[Point]:
-    """The points of a sweep, by rising tokens.
+def read_points(legs: list[Leg], name: str, step_tokens: int, pass_tokens: int) -> list[Point]:
+    """The points of a series, by rising tokens.
 
-    evaluations: tokens of a checkpoint -> the folder of its results. step_tokens, pass_tokens: tokens
-    of one step and of one pass over the train split. Raises DataError for a damaged results.json.
+    name: of the evaluate recipe. step_tokens, pass_tokens: tokens of one step and of one pass over the
+    train split. Raises DataError for a damaged results.json.
     """
-    rows = [row for row in read_rows(run / METRICS) if row["split"] == "validation"]
     points = []
-    for tokens in sorted(evaluations):
-        results = read_results(evaluations[tokens])
+    for leg in legs:
+        rows = [row for row in read_rows(leg.run / METRICS) if row["split"] == "validation"]
+        results = read_results(leg.evaluations[name])
         points.append(
             Point(
-                tokens=tokens,
-                steps=tokens // step_tokens,
-                passes=tokens / pass_tokens,
-                validation={row["source"]: _validation(row) for row in rows if row["tokens"] == tokens},
+                tokens=leg.tokens,
+                steps=leg.tokens // step_tokens,
+                passes=leg.tokens / pass_tokens,
+                validation={row["source"]: _validation(row) for row in rows if row["tokens"] == leg.tokens},
                 accuracy=_score(results) if results else None,
             )
         )

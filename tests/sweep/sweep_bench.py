@@ -14,7 +14,8 @@ from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.evaluation.evaluate import evaluation_manifest
 from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, write_json
-from medlm_recipes.sweep.plan import plan_sweep
+from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
+from medlm_recipes.sweep.series import Leg
 from medlm_recipes.token_math import tokens_at_budget
 from medlm_recipes.training.opening import run_manifest
 from medlm_recipes.training.plan import plan_training
@@ -78,18 +79,8 @@ class Bench:
 
     def make_checkpoint(self, tokens: int) -> Path:
         recipe = load_config(TrainConfig, self.folder / "train.yaml")
-        folder = self.folder / "run" / "checkpoints" / f"tok{tokens}"
-        folder.mkdir(parents=True)
-        (folder / "rank0.pt").write_bytes(b"weights")
-        manifest = run_manifest(recipe, plan_training(recipe, 2))
-        assert manifest.config == resolved(recipe)
-        manifest.facts |= {
-            "tokens": tokens,
-            "steps": tokens // STEP,
-            "files": {"rank0.pt": {"bytes": 7, "sha256": hash_file(folder / "rank0.pt")}},
-        }
-        manifest.write(folder)
-        return folder
+        assert recipe.run == str(self.folder / "run")
+        return save_checkpoint(recipe, tokens)
 
     def make_metrics(self, losses: dict[int, float | None], source: str = "pubmed") -> None:
         rows = [{"tokens": STEP, "step": 1, "split": "train", "source": "all", "loss": 6.0, "perplexity": 403.0}]
@@ -104,11 +95,34 @@ class Bench:
 
     def make_evaluation(self, tokens: int, right: int, n: int = 240, *overrides: str) -> Path:
         plan = plan_sweep(self.config(*overrides))
-        checkpoint = hash_json(json.loads((plan.checkpoint(tokens) / "manifest.json").read_text()))
-        with publish(plan.evaluation(tokens), evaluation_manifest(plan.evaluate(tokens), checkpoint)) as folder:
-            assert folder is not None
-            write_json(folder / "results.json", results(right, n))
-        return plan.evaluation(tokens)
+        (leg,) = [leg for leg in plan.legs if leg.tokens == tokens]
+        return save_evaluation(plan, leg, right, n)
+
+
+def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
+    """A whole checkpoint of a run, as train seals one."""
+    folder = Path(recipe.run) / "checkpoints" / f"tok{tokens}"
+    folder.mkdir(parents=True)
+    (folder / "rank0.pt").write_bytes(b"weights")
+    manifest = run_manifest(recipe, plan_training(recipe, 2))
+    assert manifest.config == resolved(recipe)
+    manifest.facts |= {
+        "tokens": tokens,
+        "steps": tokens // STEP,
+        "files": {"rank0.pt": {"bytes": 7, "sha256": hash_file(folder / "rank0.pt")}},
+    }
+    manifest.write(folder)
+    return folder
+
+
+def save_evaluation(plan: SweepPlan, leg: Leg, right: int, n: int) -> Path:
+    """The results of one budget by the plan's only evaluate recipe."""
+    ((name, out),) = leg.evaluations.items()
+    checkpoint = hash_json(json.loads((leg.checkpoint / "manifest.json").read_text()))
+    with publish(out, evaluation_manifest(plan.evaluate(leg, name), checkpoint)) as folder:
+        assert folder is not None
+        write_json(folder / "results.json", results(right, n))
+    return out
 
 
 def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
