@@ -129,16 +129,17 @@ def _levels(series: list[Observed], source: str) -> list[LossLevel]:
             rows.setdefault(point.tokens, []).append((loss, point.validation[source].bits_per_byte))
     found = []
     for tokens, row in sorted(rows.items()):
-        finite = all(math.isfinite(loss) for loss, _ in row)
-        loss = float(np.mean([loss for loss, _ in row])) if finite else None
+        values = [loss for loss, _ in row]
+        finite = all(map(math.isfinite, values))
+        mean = float(np.mean(values)) if finite else None
         bits = [one for _, one in row if one is not None]
         found.append(LossLevel(
             tokens=tokens,
-            loss=loss,
-            perplexity=math.exp(loss) if loss is not None and loss < 700 else None,
+            loss=mean,
+            perplexity=math.exp(mean) if mean is not None and mean < 700 else None,
             bits_per_byte=float(np.mean(bits)) if finite and len(bits) == len(row) else None,
             seeds=len(row),
-            seeds_std=float(np.std([loss for loss, _ in row], ddof=1)) if finite and len(row) > 1 else None,
+            seeds_std=float(np.std(values, ddof=1)) if finite and len(row) > 1 else None,
         ))  # fmt: skip
     return found
 

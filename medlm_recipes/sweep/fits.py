@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medlm_recipes.sweep.fitting import Estimate, Fitted, NoFit
-from medlm_recipes.sweep.forms import R_STAR, Array, Where, repeated_form, tokens_form
+from medlm_recipes.sweep.forms import R_STAR, Array, Form, Where, repeated_form, tokens_form
 from medlm_recipes.sweep.points import Observed, losses
 from medlm_recipes.token_math import in_words
 
@@ -19,8 +19,11 @@ PLAIN, REPEATED = "L = E + B·D^-β", "L = E + B·D'^-β"
 _REPEATS = 1.05
 """Passes above which text counts as repeated."""
 
-_TELLING_PASSES = 4.0
-"""Below so many passes repeated text is worth almost what fresh text is (arXiv 2305.16264), and tells nothing of R*."""
+_TELLING_PASSES = 8.0
+"""Below so many passes repeated text is worth so nearly what fresh text is that R* cannot be told."""
+
+_TOLD = 5.0
+"""R* counts as told by the losses when the ends of its interval are no further apart than this factor."""
 
 _LINE = 21
 """Budgets at which the curve and its band are computed."""
@@ -138,65 +141,82 @@ def fit_losses(data: Measured, gain_enough: float) -> list[LossFit]:
     budgets = len(np.unique(data.where.tokens))
     if budgets < 3:
         raise NoFit(f"{budgets} {'budget has' if budgets == 1 else 'budgets have'} a loss, and a curve needs three")
-    plain = _fit(data, PLAIN, None, gain_enough)
+    plain = _fit(_Curve(data), PLAIN, gain_enough)
     if data.where.passes.max() <= _REPEATS:
         return [plain]
-    return [_fit(data, REPEATED, _r_star(data), gain_enough), plain]
+    return [_fit(_repeated_curve(data), REPEATED, gain_enough), plain]
 
 
-def _r_star(data: Measured) -> Estimate:
-    """R* from these losses when they tell it on both sides, otherwise the published one."""
-    given = Estimate(R_STAR)
-    form = repeated_form(data.where)
-    if data.where.passes.max() < _TELLING_PASSES or len(data.losses) < form.parameters + 2:
-        return given
-    try:
-        found = Fitted(form, data.where, data.losses, data.runs).exponent("r_star")
-    except NoFit:
-        return given
-    low, high = form.ranges[1]
-    assert found.low is not None and found.high is not None
-    return found if low * 1.01 < found.low and found.high < high / 1.01 else given
+class _Curve:
+    """A fit of losses against tokens as `seen`: as they are, or as effective tokens; with R* fitted, or not."""
+
+    def __init__(
+        self,
+        data: Measured,
+        seen: Callable[[Where], Where] = lambda where: where,
+        form: Callable[[Where], Form] = tokens_form,
+    ) -> None:
+        points = seen(data.where)
+        self.data, self._seen, self._form = data, seen, form
+        self.fitted = Fitted(form(points), points, data.losses, data.runs)
+
+    def of(self, data: Measured) -> "_Curve":
+        """The same for other losses."""
+        return _Curve(data, self._seen, self._form)
+
+    def at(self, tokens: float) -> Where:
+        return self._seen(self.data.where.at(np.array([tokens])))
+
+    def foretold(self, tokens: float) -> Foretold:
+        times = tokens / float(self.data.where.tokens.max())
+        loss, gain = self.fitted.loss_at(self.at(tokens)), self.fitted.fall(self.at(tokens), self.at(2 * tokens))
+        return Foretold(round(tokens), float(times), loss, gain)
+
+    @property
+    def coefficients(self) -> dict[str, Estimate]:
+        fitted = self.fitted
+        found = {"E": fitted.coefficient("E"), "B": fitted.coefficient("B")}
+        return found | {name: fitted.exponent(name) for name in fitted.form.shape}
 
 
-def _fit(data: Measured, formula: str, r_star: Estimate | None, gain_enough: float) -> LossFit:
-    def seen(where: Where) -> Where:
-        return where if r_star is None else where.worth(r_star.value)
+def _repeated_curve(data: Measured) -> _Curve:
+    """With R* from these losses when they tell it, otherwise with the published one."""
+    enough = len(data.losses) >= repeated_form(data.where).parameters + 2
+    if data.where.passes.max() >= _TELLING_PASSES and enough:
+        try:
+            curve = _Curve(data, form=repeated_form)
+        except NoFit:
+            return _Curve(data, Where.worth)
+        r_star = curve.fitted.exponent("r_star")
+        assert r_star.low is not None and r_star.high is not None
+        if r_star.high < _TOLD * r_star.low:
+            return curve
+    return _Curve(data, Where.worth)
 
-    curve = _Curve(data, seen)
-    fitted, budgets = curve.fitted, np.unique(data.where.tokens)
+
+def _fit(curve: _Curve, formula: str, gain_enough: float) -> LossFit:
+    data, fitted = curve.data, curve.fitted
+    budgets = np.unique(data.where.tokens)
     line = [curve.foretold(tokens) for tokens in _spread(budgets)]
-    coefficients = {"E": fitted.coefficient("E"), "B": fitted.coefficient("B"), "beta": fitted.exponent("beta")}
-    scale = float(fitted.loss(seen(data.where.at(budgets[-1:])))[0])
+    coefficients = curve.coefficients
+    if formula == REPEATED:
+        coefficients.setdefault("r_star", Estimate(R_STAR))
+    scale = float(fitted.loss(curve.at(budgets[-1]))[0])
     return LossFit(
         formula=formula,
         losses=len(data.losses),
         budgets=len(budgets),
         seeds=len(np.unique(data.runs)),
         spare=fitted.spare,
-        coefficients=coefficients | ({} if r_star is None else {"r_star": r_star}),
+        coefficients=coefficients,
         noise=fitted.noise * scale if fitted.spare else None,
         run_noise=None if fitted.run_noise is None else fitted.run_noise * scale,
-        held_out=_held_out(data, seen),
+        held_out=_held_out(curve),
         line=line,
         enough=_enough(line, gain_enough),
         left_out=data.left_out,
         off=off_the_curve(data, fitted),
     )
-
-
-class _Curve:
-    """A fit and how budgets are seen by it: as they are, or as their effective tokens."""
-
-    def __init__(self, data: Measured, seen: Callable[[Where], Where]) -> None:
-        points = seen(data.where)
-        self._base, self._seen = data.where, seen
-        self.fitted = Fitted(tokens_form(points), points, data.losses, data.runs)
-
-    def foretold(self, tokens: float) -> Foretold:
-        here, twice = (self._seen(self._base.at(np.array([count]))) for count in (tokens, 2 * tokens))
-        times = tokens / float(self._base.tokens.max())
-        return Foretold(round(tokens), float(times), self.fitted.loss_at(here), self.fitted.fall(here, twice))
 
 
 def _spread(budgets: Array) -> Array:
@@ -207,21 +227,26 @@ def _spread(budgets: Array) -> Array:
     return np.sort(np.append(spaced[apart], near))
 
 
-def _held_out(data: Measured, seen: Callable[[Where], Where]) -> HeldOut | None:
+def _held_out(curve: _Curve) -> HeldOut | None:
     """None when too few budgets are left for a curve, or it cannot be fitted."""
+    data = curve.data
     largest = data.where.tokens.max()
-    rest = data.only(data.where.tokens < largest)
+    rest, last = data.only(data.where.tokens < largest), data.only(data.where.tokens == largest)
     if len(np.unique(rest.where.tokens)) < 3:
         return None
-    last = data.only(data.where.tokens == largest)
     try:
-        fitted = _Curve(rest, seen).fitted
+        smaller = curve.of(rest)
     except NoFit:
         return None
-    predicted = fitted.measurement_at(seen(last.where.at(np.array([largest]))), last.runs)
+    return held_out(smaller.fitted, smaller.at(largest), last)
+
+
+def held_out(fitted: Fitted, at: Where, last: Measured) -> HeldOut:
+    """What a fit foretells of the losses `last`, which it was not made from, all at one point."""
+    predicted = fitted.measurement_at(at, last.runs)
     measured = float(last.losses.mean())
     inside = None if predicted.low is None or predicted.high is None else predicted.low <= measured <= predicted.high
-    return HeldOut(round(largest), measured, predicted, inside)
+    return HeldOut(round(float(last.where.tokens[0])), measured, predicted, inside)
 
 
 def _enough(line: list[Foretold], gain_enough: float) -> Enough:
@@ -233,12 +258,9 @@ def _enough(line: list[Foretold], gain_enough: float) -> Enough:
         below = np.flatnonzero(known < gain_enough)
         if not len(below):
             return None
-        last = below[0]
-        if last == 0:
+        if below[0] == 0:
             return round(tokens[0])
-        pair = slice(last - 1, last + 1)
-        if not np.isfinite(known[pair]).all():
-            return round(tokens[last])
+        pair = slice(below[0] - 1, below[0] + 1)
         return round(float(np.exp(np.interp(-gain_enough, -known[pair], np.log(tokens[pair])))))
 
     value = crossing([one.gain.value for one in line])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medlm_recipes.sweep.fits import REACH, HeldOut, Measured, off_the_curve
+from medlm_recipes.sweep.fits import REACH, HeldOut, Measured, held_out, off_the_curve
 from medlm_recipes.sweep.fitting import Estimate, Fitted, NoFit
 from medlm_recipes.sweep.forms import Where, joint_form
 
@@ -103,7 +103,4 @@ def _held_out(data: Measured) -> HeldOut | None:
     except NoFit:
         return None
     only = data.only(last)
-    predicted = fitted.measurement_at(only.where.at(only.where.tokens[:1]).worth(), only.runs)
-    measured = float(only.losses.mean())
-    inside = None if predicted.low is None or predicted.high is None else predicted.low <= measured <= predicted.high
-    return HeldOut(round(only.where.tokens[0]), measured, predicted, inside)
+    return held_out(fitted, only.where.at(only.where.tokens[:1]).worth(), only)

@@ -64,8 +64,9 @@ class Point:
 class Observed:
     """One model size and seed at rising budgets.
 
-    parameters: of the model; None: not known. pass_tokens: of one pass over the train data.
-    dollars_per_token: what training this size costs; None: no price is known.
+    parameters: of the model. pass_tokens: of one pass over the train data. flops_per_token,
+    dollars_per_token: what training this size takes, dollars being whatever the recipe's price is in. None:
+    not known.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Observed:
     parameters: int | None
     pass_tokens: int
     points: list[Point]
+    flops_per_token: float | None = None
     dollars_per_token: float | None = None
 
 

@@ -110,34 +110,37 @@ def change(series: list[Observed], benchmark: str, start: int, end: int) -> Chan
     pairs = [(one[start], one[end]) for one in found if start in one and end in one]
     if not pairs:
         return None
+    value, error, p, paired = compare_scores(*map(list, zip(*pairs, strict=True)))
+    if len(pairs) > 1:  # the seeds' own differences: each has the same run at both budgets
+        error = math.hypot(error, _error(np.array([after.value - before.value for before, after in pairs])))
+        p = _two_sided(value, error)
     price = next((one.dollars_per_token for one in series if one.dollars_per_token), None)
-    value, error, p, paired = compare(pairs)
-    doublings = math.log2(end / start)
     dear = None if price is None else value / (price * (end - start) / 1000)
-    return Change(start, end, value, error, p, paired, value / doublings, dear)
+    return Change(start, end, value, error, p, paired, value / math.log2(end / start), dear)
 
 
-def compare(pairs: list[tuple[Score, Score]]) -> tuple[float, float, float, bool]:
-    """(second minus first, its standard error, p of no change, whether paired) over seeds' pairs of scores.
+def compare_scores(before: list[Score], after: list[Score]) -> tuple[float, float, float, bool]:
+    """(mean of `after` minus that of `before`, its standard error over questions, p of no change, whether paired).
 
-    Paired: the standard error of the differences question by question, averaged over seeds; with several
-    seeds that of their differences is added (as independent).
+    Paired: the error is of the differences question by question, between the means over each list.
     """
-    differences = [after.value - before.value for before, after in pairs]
-    value = float(np.mean(differences))
-    answers = _answers([score for pair in pairs for score in pair])
+    value = float(np.mean([score.value for score in after]) - np.mean([score.value for score in before]))
+    answers = _answers([*before, *after])
     if answers is None:
-        errors = [math.hypot(before.standard_error, after.standard_error) for before, after in pairs]
-        error = math.hypot(*errors) / len(errors)
-    else:
-        error = _error((answers[1::2] - answers[0::2]).mean(0))
-    if len(pairs) > 1:
-        error = math.hypot(error, float(np.std(differences, ddof=1)) / math.sqrt(len(pairs)))
-    p = float(2 * norm.sf(abs(value) / error)) if error else float(value == 0)
-    if answers is not None and len(pairs) == 1 and set(np.unique(answers)) <= {0.0, 1.0}:
-        better, worse = int((answers[1] > answers[0]).sum()), int((answers[1] < answers[0]).sum())
-        p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    return value, error, p, answers is not None
+        # Scores of one list are of the same questions, so that their mean is no surer than each of them.
+        error = math.hypot(*(max(score.standard_error for score in scores) for scores in (before, after)))
+        return value, error, _two_sided(value, error), False
+    first, second = answers[: len(before)], answers[len(before) :]
+    error = _error(second.mean(0) - first.mean(0))
+    if len(answers) > 2 or not set(np.unique(answers)) <= {0.0, 1.0}:
+        return value, error, _two_sided(value, error), True
+    better, worse = int((second > first).sum()), int((second < first).sum())
+    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return value, error, p, True
+
+
+def _two_sided(value: float, error: float) -> float:
+    return float(2 * norm.sf(abs(value) / error)) if error else float(value == 0)
 
 
 def _answers(scores: list[Score]) -> Array | None:
