@@ -12,6 +12,7 @@ from medlm_recipes.config.fields import (
     not_empty,
     one_of,
     optional_section,
+    positive,
     section,
     tokens,
     within,
@@ -91,6 +92,18 @@ class SweepConfig:
     )
     geometric: GeometricKeys | None = optional_section("budgets from first to last, instead of a list of budgets")
     cooldown: CooldownKeys = section(CooldownKeys, "branch: how each budget cools down")
+    gain_enough: float = key(
+        "the report calls more tokens not worth it once the validation loss is expected to fall by less than so many "
+        "nats a token with twice the tokens",
+        0.01,
+        check=positive,
+    )
+    forecast: list[str] = key(
+        "train recipes whose loss at their end the report foretells from the sizes measured (three or more); they are "
+        "not trained, and only their model and max_duration count",
+        [],
+    )
+    compare: list[str] = key("folders of other sweeps (their out), shown beside this one in the report", [])
     ranks: int = key("ranks that a train run is launched on", 1, check=at_least(1))
     evaluate_ranks: int = key("ranks that an evaluation is launched on", 1, check=at_least(1))
     launch: str = key(

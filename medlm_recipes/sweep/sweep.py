@@ -9,14 +9,13 @@ from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.errors import DataError, RecipeError
 from medlm_recipes.evaluation.evaluate import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, write_json
-from medlm_recipes.sweep.collect import Sweep, collect
+from medlm_recipes.sweep.collect import DATA, Sweep, collect
 from medlm_recipes.sweep.launching import launch_missing
 from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
 from medlm_recipes.sweep.slurm import write_jobs
 from medlm_recipes.sweep.standing import look, note_gaps
 from medlm_recipes.sweep.table import describe
 
-DATA = "sweep.json"
 GAPS = "gaps"
 
 
