@@ -84,7 +84,7 @@ def _make_way(out: Path, manifest: Manifest) -> None:
 
 
 def _manifest(plan: SweepPlan, compared: Sweep) -> Manifest:
-    read = {}
+    read = {f"compared {name}": Path(name) / DATA for name in plan.config.compare}
     for series in plan.series:
         if series.trunk:
             read[f"{series.name} trunk"] = series.trunk / METRICS
@@ -98,6 +98,8 @@ def _manifest(plan: SweepPlan, compared: Sweep) -> Manifest:
             "budgets": {series.name: [leg.tokens for leg in series.legs] for series in plan.series},
             "train": compared.train,
             "evaluate": compared.evaluate,
+            "gain_enough": plan.config.gain_enough,
+            "forecast": [Path(recipe).stem for recipe in plan.config.forecast],
         },
         inputs={name: hash_file(path) if path.is_file() else "absent" for name, path in read.items()},
         facts={"summary": compared.summary, GAPS: _gaps(plan)},
