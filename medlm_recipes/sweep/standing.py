@@ -23,7 +23,7 @@ class Standing:
     """What is there of one budget.
 
     checkpoint: None when it is missing or not whole, which `damage` tells apart. can_start: whether its
-    run has something to begin, or to go on, from. evaluated: by the evaluate recipe's name.
+    run has something to begin, or to go on, from. evaluated: by the benchmark's name.
     """
 
     leg: Leg
@@ -94,8 +94,7 @@ def _is_evaluated(plan: SweepPlan, leg: Leg, name: str, checkpoint: Manifest) ->
         return stands(leg.evaluations[name], evaluation)
     except DataError as error:
         raise DataError(
-            f"{error} (a sweep names this folder after its evaluate recipe: a copy of {plan.evaluate_recipe(name)} "
-            "under another name gives another folder)"
+            f"{error} (a sweep names this folder after the benchmark: another name than {name} gives another folder)"
         ) from None
 
 

@@ -60,7 +60,7 @@ class Bench:
         task = ROOT / "yamls/evaluate/tasks/option_likelihood.yaml"
         benchmark = str(self.folder / "benchmark.jsonl")
         self.write("evaluate", {"checkpoint": "???", "benchmark": benchmark, "task": str(task), "out": "???"})
-        recipes = {name: str(self.folder / f"{name}.yaml") for name in ("train", "evaluate")}
+        recipes = {"train": f"{self.folder}/train.yaml", "evaluate": {"evaluate": [f"{self.folder}/evaluate.yaml"]}}
         self.sweep = self.write("sweep", {"out": str(self.folder / "sweep"), "ranks": 2, **recipes})
 
     @property

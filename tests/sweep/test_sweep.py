@@ -42,7 +42,7 @@ def test_finished_work_is_only_compared(
     sweep(finished.config(), dry_run=False)
     out = finished.folder / "sweep"
     assert launched == []
-    assert content(out).keys() >= {"manifest.json", "perplexity.png", "report.html", "sweep.json"}
+    assert content(out).keys() >= {"manifest.json", "report.html", "sweep.json"}
     data = json.loads((out / "sweep.json").read_text())
     (series,) = data["series"]
     assert [point["tokens"] for point in series["points"]] == finished.budgets
@@ -137,7 +137,7 @@ def test_another_recipes_run_is_refused(finished: Bench) -> None:
 
 def test_an_evaluation_with_other_settings_is_refused(finished: Bench) -> None:
     plan = plan_sweep(finished.config("evaluate_overrides=[limit=7]"))
-    with pytest.raises(DataError, match=r"limit: None, now 7.*a copy of .*evaluate.yaml under another name"):
+    with pytest.raises(DataError, match=r"limit: None, now 7.*another name than evaluate gives another folder"):
         look(plan, plan.series[0])
 
 
@@ -152,6 +152,8 @@ def test_an_evaluation_with_other_settings_is_refused(finished: Bench) -> None:
         ("train_overrides=[max_duration=5]", "max_duration"),
         ("evaluate_overrides=[benchmark=nowhere.jsonl]", "nowhere.jsonl: no such file"),
         ("evaluate_overrides=[task=nowhere.yaml]", "task: nowhere.yaml"),
+        ("evaluate={medqa: [limit=3]}", "medqa: write [recipe.yaml, key=value, ...]"),
+        ("evaluate={med/qa: [a.yaml]}", "'med/qa' names folders"),
         ("seeds=[1,2]", "runs: missing"),
     ],
 )
