@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def judge(folder: Path, name: str) -> bool:
         print(f"  {point['tokens']:>10,}  {loss:>7.4f}  {math.exp(loss):>10.3f}  {accuracy}")
     rise = scores[-1]["value"] - scores[0]["value"]
     error = math.hypot(scores[0]["standard_error"], scores[-1]["standard_error"])
-    falls = all(later < earlier for earlier, later in zip(losses, losses[1:], strict=False))
+    falls = all(later < earlier for earlier, later in pairwise(losses))
     print(f"  perplexity falls at every step: {falls}; accuracy {rise:+.3f}, {rise / error:.1f} standard errors")
     return falls and rise > 2 * error
 

@@ -121,11 +121,18 @@ def _why_not_trained(series: Series, standing: Standing) -> str:
     leg = standing.leg
     if leg.cooldown and not standing.can_start:
         assert leg.branch_at is not None
-        return f"the trunk has no checkpoint at {in_words(leg.branch_at)} tokens{guard_stop(series.main.folder)}"
+        where = f"the trunk has no checkpoint at {in_words(leg.branch_at)} tokens"
+        if _is_past(series.main.folder, leg.branch_at):
+            return f"{where}, and is past it; remove the trunk to train it anew"
+        return f"{where}{guard_stop(series.main.folder)}"
     state = "damaged" if standing.damage else "missing"
-    if not leg.cooldown and any(tokens_of(folder) > leg.tokens for folder in checkpoint_folders(leg.run)):
+    if not leg.cooldown and _is_past(leg.run, leg.tokens):
         return f"its checkpoint is {state}, and the run is past it; remove the run to train anew"
     return f"its checkpoint is {state}{guard_stop(leg.run)}"
+
+
+def _is_past(run: Path, tokens: int) -> bool:
+    return any(tokens_of(folder) > tokens for folder in checkpoint_folders(run))
 
 
 def guard_stop(run: Path) -> str:
