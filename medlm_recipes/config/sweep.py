@@ -72,8 +72,9 @@ class SweepConfig:
     )
     train: list[str] = key("train recipes, one a model size; what is missing of their runs is launched",
                            check=not_empty)  # fmt: skip
-    evaluate: list[str] = key("evaluate recipes, one a benchmark; checkpoint and out are set for each budget",
-                              check=not_empty)  # fmt: skip
+    evaluate: list[str] = key(
+        "evaluate recipes, one a benchmark; checkpoint and out are set for each budget. Empty: perplexity alone", []
+    )
     train_overrides: list[str] = key("key=value laid over every train recipe", [])
     evaluate_overrides: list[str] = key("key=value laid over every evaluate recipe", [])
     runs: str | None = key(

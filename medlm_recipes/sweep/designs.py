@@ -69,7 +69,7 @@ def branch_point(tokens: int, step_tokens: int, fraction: float) -> int:
     Raises ConfigError for a budget of too few steps.
     """
     steps = tokens // step_tokens
-    cooled = int(steps * fraction)
+    cooled = int(round(steps * fraction, 6))  # 100 steps of 0.29 are 29, not 28
     if cooled == 0:
         raise ConfigError(
             f"budgets: {tokens}tok is {steps} steps, of which cooldown.fraction {fraction} is less than one; "

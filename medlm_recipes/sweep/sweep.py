@@ -12,7 +12,6 @@ from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, 
 from medlm_recipes.sweep.collect import DATA, Sweep, collect
 from medlm_recipes.sweep.launching import launch_missing
 from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
-from medlm_recipes.sweep.report import REPORT, summary_table, write_report
 from medlm_recipes.sweep.slurm import write_jobs
 from medlm_recipes.sweep.standing import look, note_gaps
 from medlm_recipes.sweep.table import describe
@@ -38,20 +37,28 @@ def sweep(config: SweepConfig, dry_run: bool) -> None:
         launch_missing(plan)
     for series in plan.series:
         note_gaps(series, look(plan, series))
+    _publish(plan)
+    if gaps := _gaps(plan):
+        listed = "".join(f"\n  {where}: {why}" for where, why in gaps.items())
+        raise RecipeError(
+            f"{config.out}: the report has {len(gaps)} gaps; mend what stands above and run the sweep again, which "
+            f"tries these again:{listed}"
+        )
+
+
+def _publish(plan: SweepPlan) -> None:
+    from medlm_recipes.sweep.report import REPORT, summary_table, write_report  # matplotlib: a second
+
     compared = collect(plan)
-    gaps = _gaps(plan)
-    manifest = _manifest(plan, compared, gaps)
-    _make_way(Path(config.out), manifest)
-    with publish(config.out, manifest) as folder:
+    out = Path(plan.config.out)
+    manifest = _manifest(plan, compared)
+    _make_way(out, manifest)
+    with publish(out, manifest) as folder:
         if folder is not None:
             write_json(folder / DATA, asdict(compared))
             write_report(compared, folder)
     print(summary_table(compared))
-    print((Path(config.out) / REPORT).resolve(), flush=True)
-    if gaps:
-        listed = "".join(f"\n  {where}: {why}" for where, why in gaps.items())
-        raise RecipeError(f"{config.out}: the report has {len(gaps)} gaps; mend what stands above and run the sweep "
-                          f"again, which tries these again:{listed}")  # fmt: skip
+    print((out / REPORT).resolve(), flush=True)
 
 
 def _gaps(plan: SweepPlan) -> dict[str, str]:
@@ -76,7 +83,7 @@ def _make_way(out: Path, manifest: Manifest) -> None:
         shutil.rmtree(out)
 
 
-def _manifest(plan: SweepPlan, compared: Sweep, gaps: dict[str, str]) -> Manifest:
+def _manifest(plan: SweepPlan, compared: Sweep) -> Manifest:
     read = {}
     for series in plan.series:
         if series.trunk:
@@ -93,5 +100,5 @@ def _manifest(plan: SweepPlan, compared: Sweep, gaps: dict[str, str]) -> Manifes
             "evaluate": compared.evaluate,
         },
         inputs={name: hash_file(path) if path.is_file() else "absent" for name, path in read.items()},
-        facts={"summary": compared.summary, GAPS: gaps},
+        facts={"summary": compared.summary, GAPS: _gaps(plan)},
     )

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import yaml
 from launch import ROOT
-from scipy.stats import binomtest
 
+from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.evaluation.evaluate import evaluation_manifest
-from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, write_json
-from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
-from medlm_recipes.sweep.series import Leg
+from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, read_manifest, write_json
 from medlm_recipes.token_math import tokens_at_budget
 from medlm_recipes.training.opening import run_manifest
 from medlm_recipes.training.plan import plan_training
@@ -94,9 +92,13 @@ class Bench:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
 
     def make_evaluation(self, tokens: int, right: int, n: int = 240, *overrides: str) -> Path:
+        from medlm_recipes.sweep.plan import plan_sweep
+
         plan = plan_sweep(self.config(*overrides))
         (leg,) = [leg for leg in plan.legs if leg.tokens == tokens]
-        return save_evaluation(plan, leg, right, n)
+        ((name, out),) = leg.evaluations.items()
+        publish_results(plan.evaluate(leg, name), right, n)
+        return out
 
 
 def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
@@ -115,14 +117,12 @@ def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
     return folder
 
 
-def save_evaluation(plan: SweepPlan, leg: Leg, right: int, n: int) -> Path:
-    """The results of one budget by the plan's only evaluate recipe."""
-    ((name, out),) = leg.evaluations.items()
-    checkpoint = hash_json(json.loads((leg.checkpoint / "manifest.json").read_text()))
-    with publish(out, evaluation_manifest(plan.evaluate(leg, name), checkpoint)) as folder:
-        assert folder is not None
-        write_json(folder / "results.json", results(right, n))
-    return out
+def publish_results(config: EvaluateConfig, right: int, n: int = 240) -> None:
+    """What evaluate leaves."""
+    checkpoint = hash_json(read_manifest(config.checkpoint, "train").__dict__)
+    with publish(config.out, evaluation_manifest(config, checkpoint)) as folder:
+        if folder is not None:
+            write_json(folder / "results.json", results(right, n))
 
 
 def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
@@ -130,7 +130,7 @@ def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
     score = {
         "value": value,
         "standard_error": (value * (1 - value) / (n - 1)) ** 0.5,
-        "p_above_chance": float(binomtest(right, n, chance, alternative="greater").pvalue),
+        "p_above_chance": sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(right, n + 1)),
     }
     common = {"task": "option_likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
     return {**common, "scores": {"acc": score}, "hashes": {"benchmark": "b" * 64, "task": "t" * 64}}
