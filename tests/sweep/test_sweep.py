@@ -42,11 +42,13 @@ def test_finished_work_is_only_compared(
     sweep(finished.config(), dry_run=False)
     out = finished.folder / "sweep"
     assert launched == []
-    assert sorted(content(out)) == ["accuracy.png", "manifest.json", "perplexity.png", "report.html", "sweep.json"]
+    figures = ["cost-pubmed.png", "gain-pubmed.png", "loss-pubmed.png", "score-evaluate.png"]
+    assert sorted(content(out)) == sorted([*figures, "manifest.json", "report.html", "sweep.json"])
     data = json.loads((out / "sweep.json").read_text())
-    assert data["findings"]["perplexity_falls"] == {"pubmed": True}
-    assert data["findings"]["largest_above_chance"] is True
-    assert [step["within_noise"] for step in data["findings"]["steps"]] == [True, False]
+    (size,) = data["findings"]["sizes"]
+    assert size["falls"] == {"pubmed": True}
+    first, second = size["changes"]["evaluate"]
+    assert abs(first["change"]) < 2 * first["standard_error"] and second["change"] > 2 * second["standard_error"]
     assert str(finished.folder) not in (out / "sweep.json").read_text() + (out / "manifest.json").read_text()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == str(out / "report.html")
