@@ -15,12 +15,11 @@ from medlm_recipes.sweep.comparison import Comparison, Other, compare
 from medlm_recipes.sweep.findings import Findings, find
 from medlm_recipes.sweep.observing import observe, read_results, targets
 from medlm_recipes.sweep.plan import SweepPlan
-from medlm_recipes.sweep.points import Observed, observed_from
+from medlm_recipes.sweep.points import DATA, Observed, observed_from
 from medlm_recipes.sweep.series import Series
 from medlm_recipes.sweep.summary import recommend, summarize
 from medlm_recipes.training.opening import computed
 
-DATA = "sweep.json"
 FORM = 2
 """Of sweep.json; rises when what stands there changes its meaning."""
 

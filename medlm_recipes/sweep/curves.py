@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from medlm_recipes.sweep.drawing import COLOURS, MARKERS, QUIET, STYLE, Look, finish, new_figure, token_axis
 from medlm_recipes.sweep.findings import LossLevel, SizeFindings
@@ -241,9 +241,20 @@ def _perplexity_axis(axes: Axes) -> None:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         right = axes.secondary_yaxis("right", functions=(np.exp, lambda value: np.log(np.maximum(value, 1e-12))))
     right.set_ylabel("perplexity")
-    right.yaxis.set_major_locator(MaxNLocator(6) if math.exp(high - low) < 4 else LogLocator(subs=(1.0, 2.0, 5.0)))
+    right.yaxis.set_major_locator(FixedLocator(_round_perplexities(low, high)))
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
     right.yaxis.set_minor_locator(NullLocator())
+
+
+def _round_perplexities(low: float, high: float) -> list[float]:
+    """Round values whose logarithms lie between two losses, far enough apart for a label each."""
+    kept: list[float] = []
+    for power in range(math.floor(low / math.log(10)), math.ceil(high / math.log(10)) + 1):
+        for value in (10.0**power * one for one in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
+            where = math.log(value)
+            if low <= where <= high and (not kept or where - math.log(kept[-1]) > 0.1 * (high - low)):
+                kept.append(value)
+    return kept
 
 
 def _plain_log_ticks(axes: Axes) -> None:

@@ -108,7 +108,7 @@ def finish(figure: Figure, axes: Axes, nothing: str = "") -> Figure:
     last = [name for name in drawn if name.startswith(_LAST)]
     labels = [*(name for name in drawn if name not in last), *last]
     handles = [drawn[name] for name in labels]
-    columns = 1 if any(len(label) > 24 for label in labels) else min(len(labels), 3 if len(labels) > 2 else 2)
+    columns = len(labels) if sum(map(len, labels)) < 36 and len(labels) < 5 else 2 if max(map(len, labels)) < 25 else 1
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.6, columnspacing=1.2)
     return figure
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from medlm_recipes.sweep.fits import LossFit, fit_losses, measured
 from medlm_recipes.sweep.fitting import NoFit
-from medlm_recipes.sweep.joint import JointFit, Target, fit_sizes
-from medlm_recipes.sweep.points import Observed, benchmarks, losses, sizes, sources
+from medlm_recipes.sweep.joint import JointFit, fit_sizes
+from medlm_recipes.sweep.points import Observed, Target, benchmarks, losses, sizes, sources
 from medlm_recipes.sweep.scores import Change, Level, change, changes, levels
 from medlm_recipes.token_math import in_words
 

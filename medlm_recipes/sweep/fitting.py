@@ -113,12 +113,11 @@ class Fitted:
         value = float(self.shape[axis])
         if not self.spare:
             return Estimate(value)
-        held = _slice(self._draws.profile, self._draws.shapes, axis, value)
-        limit = self._limit(held, self._draws.least)
+        values, least = self._draws.profile.along(axis, self._draws.shapes)
+        limit = self._limit(least[:, values == value][:, 0], self._draws.least)
         shapes, profile = self._data
-        values = np.unique(shapes[:, axis])
-        least = np.array([_slice(profile, shapes, axis, one)[0] for one in values])
-        return Estimate(value, *_edges(values, least, limit))
+        values, least = profile.along(axis, shapes)
+        return Estimate(value, *_edges(values, least[0], limit))
 
     def _estimate(self, contrast: Callable[[Array], Array], fresh_runs: NDArray[np.int64] | None = None) -> Estimate:
         """A combination of the linear parameters: `contrast` gives their factors (G, p) at shapes (G, k)."""
@@ -275,11 +274,6 @@ def _around(values: Array, inside: Array) -> tuple[float, float]:
     """The ends of what is inside, one of the values further out on both sides."""
     first, last = np.searchsorted(values, (inside.min(), inside.max()))
     return float(values[max(first - 1, 0)]), float(values[min(last + 1, len(values) - 1)])
-
-
-def _slice(profile: Profile, shapes: Array, axis: int, value: float) -> Array:
-    """(R,): the least squares with one shape parameter held at a value of the grid."""
-    return np.asarray(profile.squares[:, shapes[:, axis] == value].min(1))
 
 
 def _edges(values: Array, least: Array, limit: float) -> tuple[float, float]:

@@ -7,22 +7,10 @@ import numpy as np
 from medlm_recipes.sweep.fits import REACH, HeldOut, Measured, held_out, off_the_curve
 from medlm_recipes.sweep.fitting import Estimate, Fitted, NoFit
 from medlm_recipes.sweep.forms import Where, joint_form
+from medlm_recipes.sweep.points import Target
 
 SIZES = 3
 """Fewest sizes: two cannot tell E from A·N^-α."""
-
-
-@dataclass
-class Target:
-    """A run to be foretold: a model of so many parameters, trained to so many tokens.
-
-    pass_tokens: of one pass over its train data; None: its text is never seen again.
-    """
-
-    name: str
-    parameters: int
-    tokens: int
-    pass_tokens: int | None
 
 
 @dataclass

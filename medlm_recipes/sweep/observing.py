@@ -12,9 +12,8 @@ from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.evaluation.evaluate import RESULTS, SAMPLES
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.cost import rates_of
-from medlm_recipes.sweep.joint import Target
 from medlm_recipes.sweep.plan import SweepPlan
-from medlm_recipes.sweep.points import Observed, Point, Score, Validation
+from medlm_recipes.sweep.points import Observed, Point, Score, Target, Validation
 from medlm_recipes.sweep.series import Leg, Series, override
 from medlm_recipes.token_math import parse_tokens
 
@@ -98,7 +97,7 @@ def _score(results: dict[str, Any], folder: Path) -> Score:
         n=results["n"],
         chance=results["chance"],
         p_above_chance=score["p_above_chance"],
-        unparsed_rate=results["unparsed_rate"],
+        unparsed_rate=results.get("unparsed_rate", 0.0),
         seeds_std=score.get("seeds_std"),
         answers=_answers(folder / SAMPLES, metric, results["n"]),
         questions=results["hashes"]["benchmark"][:16],

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+DATA = "sweep.json"
+
 SIGNIFICANT = 0.01
 """Largest p at which a score counts as above chance."""
 
@@ -77,6 +79,19 @@ class Observed:
     points: list[Point]
     flops_per_token: float | None = None
     dollars_per_token: float | None = None
+
+
+@dataclass
+class Target:
+    """A run to be foretold: a model of so many parameters, trained to so many tokens.
+
+    pass_tokens: of one pass over its train data; None: its text is never seen again.
+    """
+
+    name: str
+    parameters: int
+    tokens: int
+    pass_tokens: int | None
 
 
 def observed_from(data: dict[str, Any]) -> Observed:

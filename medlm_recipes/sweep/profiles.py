@@ -22,7 +22,7 @@ class Solution:
     squares: Array
     inverse: Array
 
-    def along(self, contrast: Array, fresh: float) -> tuple[Array, Array]:
+    def of(self, contrast: Array, fresh: float) -> tuple[Array, Array]:
         """A contrast's (G, p) value and variance (both (R, G)) in units of the squared noise.
 
         fresh: variance of new noise on it.
@@ -45,6 +45,12 @@ class Profile:
         """(R, G): the least at every shape."""
         return np.where(self.free.linear[:, :, 0] >= 0, self.free.squares, self.zero.squares)
 
+    def along(self, axis: int, shapes: Array) -> tuple[Array, Array]:
+        """The values (V,) of one shape parameter on the grid, and the least squares (R, V) with it held at each."""
+        others = tuple(1 + other for other in range(len(self.grid)) if other != axis)
+        values = np.moveaxis(shapes[:, axis].reshape(self.grid), axis, 0).reshape(self.grid[axis], -1)[:, 0]
+        return values, self.squares.reshape(-1, *self.grid).min(axis=others)
+
     def best(self) -> tuple[NDArray[np.int64], Array]:
         """Of every response its best shape's index (R,) and linear parameters (R, p)."""
         shape = self.squares.argmin(1)
@@ -56,13 +62,13 @@ class Profile:
     def squares_at(self, contrast: Array, value: float | Array, fresh: float = 0.0) -> Array:
         """(R,): the least squares with the contrast held at a value, between the shapes too."""
         asked = np.broadcast_to(np.asarray(value, dtype=np.float64), len(self.free.squares))[:, None]
-        mean, variance = self.free.along(contrast, fresh)
+        mean, variance = self.free.of(contrast, fresh)
         away = asked - mean
         pull = np.einsum("rgq,gq->rg", self.free.inverse[:, :, 0], contrast)
         with np.errstate(divide="ignore", invalid="ignore"):
             intercept = self.free.linear[:, :, 0] + pull * away / variance
             deviation = away / np.sqrt(variance)
-            mean, variance = self.zero.along(contrast[:, 1:], fresh)
+            mean, variance = self.zero.of(contrast[:, 1:], fresh)
             bound = np.where(variance > 0, (asked - mean) / np.sqrt(variance), np.where(asked == mean, 0.0, np.inf))
         free = intercept >= 0
         return self._lowest(np.where(free, self.free.squares, self.zero.squares), np.where(free, deviation, bound))
@@ -85,7 +91,7 @@ class Profile:
 
     def span(self, contrast: Array, limit: float, fresh: float = 0.0) -> tuple[float, float]:
         """Of the first response: the least and the largest value of a contrast whose squares are within `limit`."""
-        mean, variance = self.free.along(contrast, fresh)
+        mean, variance = self.free.of(contrast, fresh)
         squares, mean, variance = self.free.squares[0], mean[0], variance[0]
         reach = np.sqrt(np.maximum(limit - squares, 0) * variance)
         pull = np.einsum("gq,gq->g", self.free.inverse[0, :, 0], contrast)
@@ -95,7 +101,7 @@ class Profile:
                 turned = np.where(variance > 0, pull * sign * reach / variance, 0.0)
             whole = (squares <= limit) & (self.free.linear[0, :, 0] + turned >= 0)
             found.append((mean + sign * reach)[whole])
-        mean, variance = self.zero.along(contrast[:, 1:], fresh)
+        mean, variance = self.zero.of(contrast[:, 1:], fresh)
         squares, mean, variance = self.zero.squares[0], mean[0], variance[0]
         reach, whole = np.sqrt(np.maximum(limit - squares, 0) * variance), squares <= limit
         values = np.concatenate([*found, (mean - reach)[whole], (mean + reach)[whole]])

@@ -72,6 +72,12 @@ def write_report(sweep: Sweep, folder: Path) -> None:
         loss_panels=losses,
         score_panels=scores,
         compared=list(zip(sweep.comparisons, compared, strict=True)),
+        shown_otherwise=any(
+            score.seeds_std is not None
+            for one in sweep.series
+            for point in one.points
+            for score in point.scores.values()
+        ),
         gap=GAP,
         noise=NOISE,
         significant=SIGNIFICANT,
@@ -104,7 +110,10 @@ def _loss_panels(sweep: Sweep, source: str) -> Iterator[Panel]:
     cost = draw_cost(sizes, sweep.series, source)
     if cost:
         yield Panel(
-            f"cost-{source}", cost, f"Validation loss on {source} against the cost of training", "Loss for its price."
+            f"cost-{source}",
+            cost,
+            f"Validation loss on {source} against the cost of training",
+            "Loss against what the training takes: of two points at one height the left one is cheaper.",
         )
 
 

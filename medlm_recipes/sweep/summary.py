@@ -14,10 +14,10 @@ from medlm_recipes.token_math import in_words
 def recommend(findings: Findings, gain_enough: float) -> list[str]:
     """Whether more tokens pay at the largest size, and what the sizes together foretell."""
     size = largest_size(findings)
-    said = list(_verdicts(size, gain_enough))
+    headline = _headline(size, gain_enough)
     if len(findings.sizes) > 1:
-        said[0] = f"{size.size}, the largest size. {said[0]}"
-    return [*said, *_foretold_runs(findings)]
+        headline = f"{size.size}, the largest size: {headline[0].lower()}{headline[1:]}"
+    return [headline, *_verdicts(size, gain_enough), *_foretold_runs(findings)]
 
 
 def summarize(findings: Findings) -> list[str]:
@@ -32,6 +32,22 @@ def summarize(findings: Findings) -> list[str]:
 def largest_size(findings: Findings) -> SizeFindings:
     """By parameters; the recipe's last where they are not known."""
     return max(reversed(findings.sizes), key=lambda size: size.parameters or 0)
+
+
+def _headline(size: SizeFindings, gain_enough: float) -> str:
+    """What to do, in a line; several where the sources differ."""
+    said: dict[str, list[str]] = {}
+    for source, fits in size.fits.items():
+        said.setdefault(_side(fits[0].at(1), gain_enough), []).append(source)
+    words = {
+        "pays": f"more tokens than {in_words(size.tokens[-1])} still pay",
+        "enough": "more tokens do not pay",
+        "open": f"whether more tokens than {in_words(size.tokens[-1])} pay is not settled",
+        "unsure": "three losses do not tell how sure their curve is",
+    }
+    parts = [words[side] + (f" on {listed(on)}" if len(size.losses) > 1 else "") for side, on in said.items()]
+    headline = "; ".join(parts) or "these losses do not tell whether more tokens pay"
+    return f"{headline[0].upper()}{headline[1:]}."
 
 
 def _verdicts(size: SizeFindings, gain_enough: float) -> Iterator[str]:
@@ -74,20 +90,20 @@ def _verdict(side: str, fits: dict[str, LossFit], gain_enough: float) -> str:
     doubling = f"from {tokens} tokens, the next doubling is expected to lower the loss by {gains}, nats a token{worth}"
     if side == "unsure":
         return (
-            f"Three losses just determine the curve, so that nothing tells how sure it is: {doubling}; this recipe "
-            f"calls {gain_enough:g} worth it."
+            f"As many losses as the curve has parameters just determine it, so that there is no interval: {doubling}; "
+            f"this recipe calls {gain_enough:g} worth it."
         )
     if side == "enough":
         points = listed([f"{_range(fit)} on {source}" for source, fit in fits.items()])
         return (
-            f"Beyond {points} the expected gain per doubling is under {gain_enough:g} nats a token: more do not pay. "
-            f"At the largest budget, {doubling}."
+            f"Beyond {points} the expected gain per doubling is under {gain_enough:g} nats a token, which this recipe "
+            f"calls worth it: {doubling}."
         )
     if side == "pays":
-        return f"More tokens still pay: {doubling}; this recipe calls {gain_enough:g} worth it."
+        return f"{doubling[0].upper()}{doubling[1:]}; this recipe calls {gain_enough:g} worth it."
     return (
-        f"Whether more tokens pay is not settled: {doubling}, where the interval holds the {gain_enough:g} that this "
-        "recipe calls worth it. Further budgets or seeds would narrow it."
+        f"{doubling[0].upper()}{doubling[1:]}; the interval holds the {gain_enough:g} that this recipe calls worth it. "
+        "Further budgets or seeds would narrow it."
     )
 
 

@@ -3,18 +3,23 @@
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.errors import DataError, RecipeError
 from medlm_recipes.evaluation.evaluate import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, write_json
-from medlm_recipes.sweep.collect import DATA, Sweep, collect
 from medlm_recipes.sweep.launching import launch_missing
+from medlm_recipes.sweep.observing import targets
 from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
+from medlm_recipes.sweep.points import DATA
 from medlm_recipes.sweep.slurm import write_jobs
 from medlm_recipes.sweep.standing import look, note_gaps
 from medlm_recipes.sweep.table import describe
+
+if TYPE_CHECKING:
+    from medlm_recipes.sweep.collect import Sweep
 
 GAPS = "gaps"
 
@@ -22,7 +27,7 @@ GAPS = "gaps"
 def sweep(config: SweepConfig, dry_run: bool) -> None:
     """Train and evaluate what is missing, each in its own process, and publish the comparison.
 
-    Writes sweep.json, report.html, perplexity.png and accuracy.png. What is there is not made again.
+    Writes sweep.json, report.html and its figures as PNG. What is there is not made again.
     Raises ConfigError or DataError for unfit recipes, runs or results, and RecipeError, once the report
     stands, when launches failed that it shows as gaps; a rerun tries those again.
     """
@@ -47,7 +52,8 @@ def sweep(config: SweepConfig, dry_run: bool) -> None:
 
 
 def _publish(plan: SweepPlan) -> None:
-    from medlm_recipes.sweep.report import REPORT, summary_table, write_report  # matplotlib: a second
+    from medlm_recipes.sweep.collect import collect  # scipy and matplotlib: a second
+    from medlm_recipes.sweep.report import REPORT, summary_table, write_report
 
     compared = collect(plan)
     out = Path(plan.config.out)
@@ -83,23 +89,24 @@ def _make_way(out: Path, manifest: Manifest) -> None:
         shutil.rmtree(out)
 
 
-def _manifest(plan: SweepPlan, compared: Sweep) -> Manifest:
-    read = {f"compared {name}": Path(name) / DATA for name in plan.config.compare}
+def _manifest(plan: SweepPlan, compared: "Sweep") -> Manifest:
+    read = {}
     for series in plan.series:
         if series.trunk:
             read[f"{series.name} trunk"] = series.trunk / METRICS
         for leg in series.legs:
             read[f"{series.name} tok{leg.tokens}"] = leg.run / METRICS
             read |= {f"{series.name} tok{leg.tokens} {name}": out / RESULTS for name, out in leg.evaluations.items()}
+    read |= {f"compared {number}": Path(folder) / DATA for number, folder in enumerate(plan.config.compare, 1)}
     return Manifest(
         stage="sweep",
         config={
+            "gain_enough": plan.config.gain_enough,
+            "forecast": [asdict(target) for target in targets(plan)],
             "design": plan.config.design,
             "budgets": {series.name: [leg.tokens for leg in series.legs] for series in plan.series},
             "train": compared.train,
             "evaluate": compared.evaluate,
-            "gain_enough": plan.config.gain_enough,
-            "forecast": [Path(recipe).stem for recipe in plan.config.forecast],
         },
         inputs={name: hash_file(path) if path.is_file() else "absent" for name, path in read.items()},
         facts={"summary": compared.summary, GAPS: _gaps(plan)},

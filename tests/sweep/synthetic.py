@@ -1,4 +1,4 @@
-"""Sweeps whose losses follow a known curve, with noise, and whose answers get better with tokens: no run behind them."""
+"""Sweeps without runs: losses that follow a known curve, with noise, and answers that get better with tokens."""
 
 import math
 from dataclasses import replace
@@ -10,8 +10,7 @@ from medlm_recipes.sweep.collect import Sweep
 from medlm_recipes.sweep.comparison import Other, compare
 from medlm_recipes.sweep.findings import find
 from medlm_recipes.sweep.forms import Where, effective_tokens
-from medlm_recipes.sweep.joint import Target
-from medlm_recipes.sweep.points import Observed, Point, Score, Validation
+from medlm_recipes.sweep.points import Observed, Point, Score, Target, Validation
 from medlm_recipes.sweep.report import write_report
 from medlm_recipes.sweep.summary import recommend, summarize
 
