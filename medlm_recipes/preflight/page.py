@@ -1,0 +1,5 @@
+PAGE = "preflight.html"
+
+
+def page_of(report):
+    return ""
