@@ -111,5 +111,5 @@ def _write(config: TrainConfig, report: Report) -> None:
     with publish(out, manifest) as folder:
         assert folder is not None
         write_json(folder / DATA, report.as_json())
-        (folder / PAGE).write_text(page_of(report))
+        (folder / PAGE).write_text(page_of(config, report))
     print(f"{(out / PAGE).resolve()}", flush=True)
