@@ -126,7 +126,7 @@ class Ledger(TorchDispatchMode):
     # ------------------------------------------------------------------ where it is booked
 
     @contextlib.contextmanager
-    def watch(self, model: torch.nn.Module, blocks: list[torch.nn.Module]) -> Iterator[None]:
+    def watch(self, model: torch.nn.Module, blocks: torch.nn.ModuleList) -> Iterator[None]:
         """Follow FSDP2's collectives, storages that it frees and fills, and the modules that run."""
         with contextlib.ExitStack() as stack:
             resize = torch.UntypedStorage.resize_

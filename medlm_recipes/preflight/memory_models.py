@@ -20,7 +20,7 @@ from medlm_recipes.preflight.memory_mpt import MPT
 _END_OF_TEXT = 0  # of models that are given without a tokenizer
 
 
-def build(model: dict[str, Any], depth: int | None) -> tuple[ComposerModel, list[torch.nn.Module], int, int]:
+def build(model: dict[str, Any], depth: int | None) -> tuple[ComposerModel, torch.nn.ModuleList, int, int]:
     """The ComposerModel on the meta device, its blocks, and the depth and the parameters of the whole model.
 
     `depth` cuts it to so many blocks. Raises ConfigError as building it for training does.
@@ -38,7 +38,7 @@ def build(model: dict[str, Any], depth: int | None) -> tuple[ComposerModel, list
             bare.config.num_hidden_layers = depth
     units = set(blocks)
     bare.fsdp_wrap_fn = bare.activation_checkpointing_fn = lambda module: module in units
-    return wrap(bare, arguments), list(blocks), whole, parameters
+    return wrap(bare, arguments), blocks, whole, parameters
 
 
 def _blocks(model: torch.nn.Module) -> torch.nn.ModuleList:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers.modeling_outputs import CausalLMOutput
 
 
 class MPT(nn.Module):
-    """input_ids and labels, (batch, sequence) int64, to a loss that has a gradient."""
+    """input_ids and labels, (batch, sequence) int64, to logits, and a loss that has a gradient."""
 
     def __init__(self, n_layer: int, n_head: int, n_embd: int, vocab_size: int, sequence: int) -> None:
         super().__init__()
@@ -22,13 +23,14 @@ class MPT(nn.Module):
         self.blocks = nn.ModuleList(_Block(n_embd, n_head) for _ in range(n_layer))
         self.norm = nn.LayerNorm(n_embd)
 
-    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> CausalLMOutput:
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         states = self.tokens(input_ids) + self.positions(places)[None]
         for block in self.blocks:
             states = block(states)
         logits = F.linear(self.norm(states), self.tokens.weight)
-        return _FusedCrossEntropy.apply(logits.view(-1, logits.size(-1)), torch.roll(labels, -1).view(-1))
+        loss = _FusedCrossEntropy.apply(logits.view(-1, logits.size(-1)), torch.roll(labels, -1).view(-1))
+        return CausalLMOutput(loss=loss, logits=logits)
 
 
 class _Block(nn.Module):

@@ -1,6 +1,6 @@
 """What one rank of a training run executes, in the form in which the simulation takes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from medlm_recipes.config.loading import resolved
@@ -55,10 +55,12 @@ def setup_of(config: TrainConfig, vocab_size: int, sequence_length: int, end_of_
     """
     keys = config.parallel
     half = keys.precision != "fp32"
+    # A Llama's shape stands in its keys: its config on the hub, which may be gated, need not be read.
+    shape = replace(config.model, pretrained=None) if config.model.name == "llama" else config.model
     return RankSetup(
         model={
             "recipe": {
-                "keys": resolved(config.model),
+                "keys": resolved(shape),
                 "vocab_size": vocab_size,
                 "sequence_length": sequence_length,
                 "end_of_text": end_of_text,

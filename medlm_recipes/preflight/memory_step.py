@@ -35,11 +35,13 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass
 class Simulated:
-    """depth, parameters: of the whole model; simulated_depth: blocks that were run. peaks: the ledger's."""
+    """depth, parameters: of the whole model; simulated_depth: blocks that were run; blocks: the name of their list.
+    peaks: the ledger's."""
 
     depth: int
     simulated_depth: int
     parameters: int
+    blocks: str
     peaks: dict[tuple[str, str], dict[str, int]]
 
 
@@ -56,7 +58,8 @@ def simulate(setup: RankSetup, depth: int | None = None) -> Simulated:
             _onto_gpu(state)
             ledger = Ledger()
             _run(state, setup, blocks, ledger)
-    return Simulated(whole, len(blocks), parameters, ledger.peaks())
+    name = next(name for name, module in model.named_modules() if module is blocks)
+    return Simulated(whole, len(blocks), parameters, name, ledger.peaks())
 
 
 @contextlib.contextmanager
@@ -144,7 +147,7 @@ def _optimizer(model: torch.nn.Module, name: str) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=1e-4, **kinds[name])
 
 
-def _run(state: State, setup: RankSetup, blocks: list[torch.nn.Module], ledger: Ledger) -> None:
+def _run(state: State, setup: RankSetup, blocks: torch.nn.ModuleList, ledger: Ledger) -> None:
     model, optimizer = state.model, state.optimizers[0]
     parameters = list(model.parameters())
     ledger.call("parameters", [parameters, list(model.buffers())])
@@ -188,7 +191,11 @@ def _validate(state: State, batch: dict[str, torch.Tensor], ledger: Ledger) -> N
     """As Composer's Trainer._eval_loop: logits of the last batch stay on the state until training replaces them."""
     ledger.phase, ledger.where = "validation", ""
     state.model.eval()
-    metrics = [metric.to("cuda") for metric in state.model.get_metrics(is_train=False).values()]
+    metrics = list(state.model.get_metrics(is_train=False).values())
+    for metric in metrics:
+        metric._device = torch.device("cuda")  # as after metric.to("cuda"), which fake tensors do not survive
+        for name, held in metric.metric_state.items():
+            setattr(metric, name, torch.zeros(held.shape, dtype=held.dtype, device="cuda"))
     with torch.no_grad(), get_precision_context(state.precision):
         state.outputs = state.model.eval_forward(dict(batch))
         for metric in metrics:
