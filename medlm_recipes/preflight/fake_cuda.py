@@ -116,9 +116,7 @@ def _register_guard() -> None:
     pointer = ctypes.c_void_p
     try:
         guards = (pointer * (_META + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
-        register = library[
-            "_ZN3c104impl24DeviceGuardImplRegistrarC1ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"
-        ]
+        register = library["_ZN3c104impl24DeviceGuardImplRegistrarC1ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"]
     except (AttributeError, ValueError) as error:
         raise FakeCudaError(f"torch {torch.__version__} has no such table of device guards: {error}") from None
     meta = guards[_META]

@@ -70,11 +70,24 @@ class Simulator:
         places = straight(_whole(shallow).places, _whole(deep).places, DEPTHS, deep["depth"])
         return RankMemory(deep["depth"], deep["parameters"], places)
 
-    def _ask(self, setup: RankSetup, depth: int) -> dict[str, Any]:
+    def operators(self, setup: RankSetup) -> dict[str, float]:
+        """operators.Counts of a micro-batch, of a model deeper than DEPTHS[1] blocks as a line through two shallower.
+
+        Raises as `memory` does.
+        """
+        deep = self._ask(setup, DEPTHS[1], "operators")
+        blocks, counts = deep["counted_depth"], deep["counts"]
+        if deep["depth"] == blocks:
+            return counts
+        less = self._ask(setup, DEPTHS[0], "operators")["counts"]
+        steps = (deep["depth"] - blocks) / (blocks - DEPTHS[0])
+        return {name: count + steps * (count - less[name]) for name, count in counts.items()}
+
+    def _ask(self, setup: RankSetup, depth: int, task: str = "memory") -> dict[str, Any]:
         process = self._process or self._start()
         assert process.stdin and process.stdout
         try:
-            print(json.dumps({"setup": asdict(setup), "depth": depth}), file=process.stdin, flush=True)
+            print(json.dumps({"setup": asdict(setup), "depth": depth, "task": task}), file=process.stdin, flush=True)
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""

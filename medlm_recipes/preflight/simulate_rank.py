@@ -1,8 +1,9 @@
 """The throw-away process that simulates ranks: `python -m medlm_recipes.preflight.simulate_rank`.
 
-A line of standard input is {"setup": RankSetup's fields, "depth": blocks to run or null}; the answer to
-each is a line of standard output: {"depth", "simulated_depth", "parameters", "blocks", "peaks": [[phase,
-module, bytes by kind], ...]}, {"refused": ...} for what the user can mend, or {"failed": ...}.
+A line of standard input is {"setup": RankSetup's fields, "depth": blocks to run or null, "task": "memory" or
+"operators"}; the answer to each is a line of standard output: {"depth", "simulated_depth", "parameters",
+"blocks", "peaks": [[phase, module, bytes by kind], ...]} or what operators.count returns, {"refused": ...} for
+what the user can mend, or {"failed": ...}.
 `memory_simulator.Simulator` is the other side. Nothing of it uses a GPU, and it must not see one.
 """
 
@@ -37,8 +38,11 @@ def _simulated(task: dict[str, Any]) -> dict[str, Any]:
     from medlm_recipes.errors import RecipeError
     from medlm_recipes.preflight.memory_setup import RankSetup
     from medlm_recipes.preflight.memory_step import simulate
+    from medlm_recipes.preflight.operators import count
 
     try:
+        if task["task"] == "operators":
+            return count(RankSetup(**task["setup"]), task["depth"])
         result = simulate(RankSetup(**task["setup"]), task["depth"])
     except RecipeError as error:
         return {"refused": str(error)}
