@@ -41,8 +41,8 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     return model
 
 
-def rebuild_model(architecture: dict[str, Any], keys: ModelKeys) -> Any:
-    """The model of a checkpoint's `architecture` (its config as a dict), its weights not yet set.
+def rebuild_model(architecture: dict[str, Any], keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
+    """The model of a checkpoint's `architecture` (its config as a dict) in `dtype`, its weights not yet set.
 
     Nothing of what a `pretrained` model was loaded from is needed, but code that was trusted.
     """
@@ -51,7 +51,7 @@ def rebuild_model(architecture: dict[str, Any], keys: ModelKeys) -> Any:
     else:
         config = AutoConfig.for_model(**architecture)
     with no_init_weights():
-        model = _from_config(config, keys)
+        model = _from_config(config, keys, dtype)
     model.tie_weights()
     return model
 
@@ -91,11 +91,11 @@ def transformer_blocks(model: Any) -> list[torch.nn.Module]:
     )
 
 
-def _from_config(config: Any, keys: ModelKeys) -> Any:
+def _from_config(config: Any, keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
     config.use_cache = False
     return AutoModelForCausalLM.from_config(
         config,
-        torch_dtype=torch.float32,  # the config of a base may ask for half precision
+        torch_dtype=dtype,  # the config of a base may ask for half precision
         attn_implementation=_attention(keys.attention),
         trust_remote_code=keys.trust_remote_code,
     )

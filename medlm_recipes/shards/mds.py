@@ -15,6 +15,7 @@ import numpy as np
 from backports import zstd
 from numpy.typing import NDArray
 
+from medlm_recipes.errors import DataError
 from medlm_recipes.partial import unwritable
 
 _OFFSET = np.dtype(np.uint32)
@@ -166,3 +167,36 @@ def write_index(folder: Path, shards: Sequence[dict[str, Any]]) -> None:
     aside = folder / "index.json.partial"
     aside.write_text(json.dumps({"version": 2, "shards": list(shards)}, sort_keys=True))
     aside.replace(folder / "index.json")
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The entries of a stream's shards, in order. Raises DataError when the index is missing or damaged."""
+    path = folder / "index.json"
+    try:
+        return json.loads(path.read_bytes())["shards"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not the index of a stream ({error}); convert the documents again") from None
+
+
+def shard_file(entry: dict[str, Any]) -> str:
+    """Name of the file that holds an index's shard."""
+    return (entry["zip_data"] or entry["raw_data"])["basename"]
+
+
+def read_shard(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
+    """The rows of a shard of an index, shape (samples, sequence_length).
+
+    Raises DataError when the file is missing or is not what its entry says.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    stated = entry["zip_data"] or entry["raw_data"]
+    if len(raw) != stated["bytes"] or _describe(stated["basename"], raw)["hashes"] != stated["hashes"]:
+        raise DataError(f"{path}: damaged: its index states another sha1; convert the documents again")
+    if entry["zip_data"]:
+        raw = zstd.decompress(raw)
+    _, dtype, length = entry["column_encodings"][0].split(":")
+    first = int(np.frombuffer(raw, _OFFSET, 1, _OFFSET.itemsize)[0])
+    return np.frombuffer(raw, dtype, offset=first).reshape(entry["samples"], int(length))
