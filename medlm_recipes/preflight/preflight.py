@@ -13,6 +13,8 @@ from medlm_recipes.preflight.check import NOT_CHECKED, Check
 from medlm_recipes.preflight.checks import checks_of
 from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of
 from medlm_recipes.preflight.facts import SHARDS, Facts, gather
+from medlm_recipes.preflight.memory_setup import setup_of
+from medlm_recipes.preflight.memory_simulator import SimulationError, Simulator
 from medlm_recipes.preflight.rehearsal import rehearse
 from medlm_recipes.preflight.report import Report, as_text, run_of, schedule_of
 from medlm_recipes.preflight.time import TimeEstimate, estimate_time
@@ -46,7 +48,8 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
     shape = shape_of(config.model, plan.vocab_size, plan.sequence_length)
     parameters = shape.parameters if shape else blocks.parameters if blocks else None
     missing: dict[str, str] = {}
-    time = _time(config, facts, blocks, missing)
+    with Simulator() as simulator:
+        time = _time(config, facts, blocks, simulator, missing)
     use = data_use(facts)
     model = shape.words if shape else f"{config.model.pretrained}, {_size(parameters)}"
     return Report(
@@ -81,16 +84,28 @@ def _size(parameters: int | None) -> str:
     return f"about {parameters:,} parameters" if parameters else "whose size is not known here"
 
 
-def _time(config: TrainConfig, facts: Facts, blocks: Blocks | None, missing: dict[str, str]) -> TimeEstimate | None:
+def _time(
+    config: TrainConfig, facts: Facts, blocks: Blocks | None, simulator: Simulator, missing: dict[str, str]
+) -> TimeEstimate | None:
     plan = facts.plan
     if not facts.laid_out:
         missing["time"] = "the batch does not lie evenly on the ranks"
         return None
     try:
-        return estimate_time(config, plan.vocab_size, plan.sequence_length, facts.ranks, plan.end - plan.start, blocks)
+        known = config, plan.vocab_size, plan.sequence_length, facts.ranks, plan.end - plan.start, blocks
+        closed_form = estimate_time(*known)
+        if config.parallel.tensor_parallel > 1:
+            return closed_form.noting(
+                "operators by their closed form: a rank's part of tensor parallelism is not counted"
+            )
+        end_of_text = plan.shards.facts["end_of_text"]
+        setup = setup_of(config, plan.vocab_size, plan.sequence_length, end_of_text, facts.ranks)
+        return estimate_time(*known, simulator.operators(setup))
     except ConfigError as error:
         missing["time"] = str(error)
         return None
+    except SimulationError as error:
+        return closed_form.noting(f"operators by their closed form: they cannot be counted here ({error})")
 
 
 def _write(config: TrainConfig, report: Report) -> None:

@@ -52,6 +52,9 @@ class TimeEstimate:
     measured_as: str
     notes: tuple[str, ...]
 
+    def noting(self, note: str) -> "TimeEstimate":
+        return replace(self, notes=(*self.notes, note))
+
 
 def estimate_time(
     config: TrainConfig,
@@ -93,7 +96,7 @@ def estimate_time(
         kwh=gpu_hours * device.watts / 1000 * config.preflight.power_usage_effectiveness,
         parts=step.parts,
         measured_as=device.measured_as,
-        notes=tuple(_notes(config, name, device)),
+        notes=tuple(_notes(config, name, device, counted is not None)),
     )
 
 
@@ -168,14 +171,14 @@ def _device(config: TrainConfig) -> Device:
     return DEVICES[name]
 
 
-def _notes(config: TrainConfig, name: str, device: Device) -> list[str]:
+def _notes(config: TrainConfig, name: str, device: Device, counted: bool) -> list[str]:
     notes = []
     if name != device.measured_as:
         notes.append(f"nothing was measured on {name}: its data sheet with the factors of {device.measured_as}")
     if config.model.compile:
         notes.append("model.compile is left out: fused operators move fewer bytes")
-    if config.model.attention == "eager":
+    if config.model.attention == "eager" and not counted:
         notes.append("attention: eager is left out: it moves the scores through memory, which takes longer")
-    if config.model.loss == "plain":
+    if config.model.loss == "plain" and not counted:
         notes.append("loss: plain is taken for the fused one")
     return notes
