@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 from transformers import DynamicCache
 
-NEEDED = ("position_ids", "past_key_values", "logits_to_keep")
+_NEEDED = {"position_ids", "past_key_values"}
 
 
 class PrefixCache(DynamicCache):
@@ -48,6 +48,7 @@ class Forwards:
     def __init__(self, model: Any, lockstep: bool = False, group: Any = None) -> None:
         self.model = model
         self.device: torch.device = model.device
+        self.takes = signature(type(model).forward).parameters.keys()
         self._lockstep = lockstep
         self._group = group
 
@@ -76,12 +77,12 @@ class Forwards:
     def __call__(
         self,
         tokens: torch.Tensor,
-        keep: torch.Tensor | int,
+        keep: torch.Tensor,
         cache: DynamicCache | None = None,
         positions: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Logits (batch, kept, vocab) of `tokens` (batch, sequence) at the positions in `keep`, or at the last `keep`.
+        """Logits (batch, kept, vocab) of `tokens` (batch, sequence) at the places in `keep`.
 
         mask: (batch, 1, sequence, cached + sequence) of 0 and -inf; None: every token sees all before it.
         """
@@ -89,7 +90,9 @@ class Forwards:
             self._any(True)
         inputs = {"input_ids": tokens, "attention_mask": mask, "past_key_values": cache, "position_ids": positions}
         given = {name: value for name, value in inputs.items() if value is not None}
-        return self.model(**given, use_cache=cache is not None, logits_to_keep=keep).logits
+        if "logits_to_keep" in self.takes:
+            return self.model(**given, use_cache=cache is not None, logits_to_keep=keep).logits
+        return self.model(**given, use_cache=cache is not None).logits[:, keep]
 
     def _any(self, mine: bool) -> bool:
         working = torch.tensor(int(mine), device=self.device)
@@ -102,26 +105,30 @@ def can_share(forwards: Forwards) -> bool:
 
     Not so where a token's place in memory is its position (ALiBi) or there are no keys and values to keep.
     """
-    model = forwards.model
-    if any(name not in signature(type(model).forward).parameters for name in NEEDED):
+    model, config = forwards.model, forwards.model.config
+    masks = config._attn_implementation in ("sdpa", "flash_attention_2") and not getattr(config, "alibi", False)
+    if not (masks and forwards.takes >= _NEEDED):
         return False
-    if model.config._attn_implementation not in ("sdpa", "flash_attention_2"):
-        return False
-    half = 16
+    half = min(16, (window_of(model) or 32) // 2)
     ids = torch.arange(3 * half, device=forwards.device)[None] * 7919 % model.config.vocab_size
     prefix, aside, branch = ids.split(half, 1)
+    last = torch.arange(half, 2 * half, device=forwards.device)
     with forwards.open():
-        straight = forwards(torch.cat([prefix, branch], 1), half)
+        straight = forwards(torch.cat([prefix, branch], 1), last)
         cache = PrefixCache(None, grow=True)
-        forwards(prefix, 1, cache)
+        forwards(prefix, last - half, cache)
         visible = torch.ones(2 * half, 3 * half, dtype=torch.bool, device=forwards.device).tril(half)
         visible[half:, half : 2 * half] = False
-        positions = torch.arange(half, 2 * half, device=forwards.device).repeat(2)[None]
-        both = torch.cat([aside, branch], 1)
-        apart = forwards(both, half, PrefixCache(cache, grow=False), positions, additive(visible, model.dtype))
+        both, positions = torch.cat([aside, branch], 1), last.repeat(2)[None]
+        apart = forwards(both, last, PrefixCache(cache, grow=False), positions, additive(visible, model.dtype))
     one, other = (logits.float().log_softmax(-1) for logits in (straight, apart))
     near = 1e-3 if model.dtype == torch.float32 else 5e-2
     return bool((one - other).abs().mean() < near)
+
+
+def window_of(model: Any) -> int | None:
+    """How many tokens back the model's attention sees; None: all."""
+    return getattr(model.config, "sliding_window", None)
 
 
 def additive(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

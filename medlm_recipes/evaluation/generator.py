@@ -117,7 +117,8 @@ class _Batch:
         """Feed every row its last token."""
         tokens = torch.tensor([[answer.tokens[-1]] for answer in self.answers], device=self._forwards.device)
         self._mask = torch.nn.functional.pad(self._mask, (0, 1))
-        self.logits = self._forwards(tokens, 1, self._cache, self._positions, self._mask)[:, -1].float()
+        last = torch.zeros(1, dtype=torch.long, device=self._forwards.device)
+        self.logits = self._forwards(tokens, last, self._cache, self._positions, self._mask)[:, 0].float()
         self._positions = self._positions + 1
 
     def take_out(self) -> list[Answer]:

@@ -62,7 +62,7 @@ def documents_of(shard: Tokens, following: Iterable[Tokens], end_of_text: int, i
         head = shard[: ends[0]]
         if is_first:
             yield from _cut(Piece(head))
-        elif len(head) > REACH:
+        elif len(head) >= REACH:
             yield from _cut(Piece(head[REACH - OVERLAP :], begins_before=True))
         for before, end in pairwise(ends.tolist()):
             yield from _cut(Piece(shard[before + 1 : end]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from medlm_recipes.evaluation.forwards import Forwards, PrefixCache, additive, can_share
+from medlm_recipes.evaluation.forwards import Forwards, PrefixCache, additive, can_share, window_of
 from medlm_recipes.evaluation.shared_prefixes import Layout, SortedSequences, Span, Tokens, lay_out, plan
 
 
@@ -25,7 +25,7 @@ class Walker:
         self.forwards = forwards
         self.budget = budget
         self._shares = can_share(forwards)
-        self._window = getattr(forwards.model.config, "sliding_window", None)
+        self._window = window_of(forwards.model)
 
     def can_share_up_to(self, length: int) -> bool:
         """Whether sequences of at most `length` tokens can share: within a sliding window attention is full."""
