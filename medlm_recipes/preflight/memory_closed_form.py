@@ -102,7 +102,9 @@ def _in_block(shape: Shape, setup: RankSetup) -> Peak:
     compute = _compute_bytes(setup)
     reduced = 0 if setup.sharding == "none" else _BYTES[setup.reduce or setup.weights] * shape.block
     head = compute * shape.vocab * shape.n_embd
-    outputs = 0 if shape.fused_loss and shape.kind != "mpt" else _bytes_of_logits(setup) * width / shape.n_embd * shape.vocab
+    outputs = (
+        0 if shape.fused_loss and shape.kind != "mpt" else _bytes_of_logits(setup) * width / shape.n_embd * shape.vocab
+    )
     states = _states(shape, setup)
     kinds = states | {
         "gradients": states["gradients"] + reduced / setup.tensor_parallel + head,
@@ -225,9 +227,7 @@ def _gpt_shape(
 ) -> Shape:
     depth, heads, width = keys["n_layer"], keys["n_head"], keys["n_embd"]
     parameters = gpt2_parameters(depth, width, vocab, sequence)
-    return Shape(
-        kind, depth, heads, heads, width, 4 * width, vocab, parameters, gelu_new, dropout > 0, fused
-    )
+    return Shape(kind, depth, heads, heads, width, 4 * width, vocab, parameters, gelu_new, dropout > 0, fused)
 
 
 def _llama_shape(keys: dict[str, Any], vocab: int, *, fused: bool) -> Shape:

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.optim.learning_rate import learning_rate
-from medlm_recipes.preflight.report import Report, in_bytes, in_days
+from medlm_recipes.preflight.report import Report, counted, in_bytes, in_days
 from medlm_recipes.token_math import in_words
 
 PAGE = "preflight.html"
@@ -90,8 +90,8 @@ def _storage(report: Report) -> str:
     said = []
     if disk := report.disk:
         said.append(
-            f"{disk.saved} checkpoints of {in_bytes(disk.checkpoint)} each, of which {disk.standing} stand at once: "
-            f"{in_bytes(disk.needed)} of disk."
+            f"{counted(disk.saved, 'checkpoint')} of {in_bytes(disk.checkpoint)} each, {disk.standing} at once at "
+            f"most: {in_bytes(disk.needed)} of disk."
         )
         if disk.shards:
             said.append(f"The shards take {in_bytes(disk.shards)} unpacked.")

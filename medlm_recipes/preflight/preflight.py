@@ -11,7 +11,7 @@ from medlm_recipes.models.shape import shape_of
 from medlm_recipes.preflight.base import Base, blocks_of_base, read_base
 from medlm_recipes.preflight.check import NOT_CHECKED, Check
 from medlm_recipes.preflight.checks import checks_of
-from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of
+from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of, validation_share
 from medlm_recipes.preflight.facts import SHARDS, Facts, gather
 from medlm_recipes.preflight.memory_setup import setup_of
 from medlm_recipes.preflight.memory_simulator import SimulationError, Simulator
@@ -19,6 +19,8 @@ from medlm_recipes.preflight.rehearsal import rehearse
 from medlm_recipes.preflight.report import Report, as_text, run_of, schedule_of
 from medlm_recipes.preflight.time import TimeEstimate, estimate_time
 from medlm_recipes.preflight.work import Blocks, blocks_of
+from medlm_recipes.token_math import in_words
+from medlm_recipes.training.plan import TrainPlan
 
 DATA = "preflight.json"
 
@@ -49,7 +51,7 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
     parameters = shape.parameters if shape else blocks.parameters if blocks else None
     missing: dict[str, str] = {}
     with Simulator() as simulator:
-        time = _time(config, facts, blocks, simulator, missing)
+        time = _with_validation(config, plan, _time(config, facts, blocks, simulator, missing))
     use = data_use(facts)
     model = shape.words if shape else f"{config.model.pretrained}, {_size(parameters)}"
     return Report(
@@ -95,9 +97,7 @@ def _time(
         known = config, plan.vocab_size, plan.sequence_length, facts.ranks, plan.end - plan.start, blocks
         closed_form = estimate_time(*known)
         if config.parallel.tensor_parallel > 1:
-            return closed_form.noting(
-                "operators by their closed form: a rank's part of tensor parallelism is not counted"
-            )
+            return closed_form.noting("operators by their closed form: tensor parallelism's parts are not counted")
         end_of_text = plan.shards.facts["end_of_text"]
         setup = setup_of(config, plan.vocab_size, plan.sequence_length, end_of_text, facts.ranks)
         return estimate_time(*known, simulator.operators(setup))
@@ -106,6 +106,13 @@ def _time(
         return None
     except SimulationError as error:
         return closed_form.noting(f"operators by their closed form: they cannot be counted here ({error})")
+
+
+def _with_validation(config: TrainConfig, plan: TrainPlan, time: TimeEstimate | None) -> TimeEstimate | None:
+    if time is None or not plan.validation:
+        return time
+    times, tokens, share = validation_share(config, plan)
+    return time.noting(f"validation, {times:,} times {in_words(tokens)} tokens, takes about {share:.1%} more")
 
 
 def _write(config: TrainConfig, report: Report) -> None:

@@ -117,7 +117,7 @@ def as_text(report: Report) -> str:
 def _run_lines(run: Run) -> Iterator[str]:
     yield f"{'RUN':<10}{run.model}"
     yield f"{'':<10}vocabulary {run.vocab_size:,}, rows of {run.sequence_length:,} tokens (by {run.facts_from})"
-    on = f"{run.ranks} x {run.device} on {run.hosts} hosts" if run.device else "no cluster named"
+    on = f"{run.ranks} x {run.device} on {counted(run.hosts, 'host')}" if run.device else "no cluster named"
     yield f"{'':<10}{on}; {in_words(run.end - run.start)} tokens in {run.steps:,} steps of {run.step_tokens:,}"
 
 
@@ -152,7 +152,7 @@ def _data_lines(report: Report) -> Iterator[str]:
             yield f"{'':<12}{one.source:<24}{numbers}"
     if disk:
         each, needed = in_bytes(disk.checkpoint), in_bytes(disk.needed)
-        yield f"{'DISK':<10}{disk.saved} checkpoints of {each}, of which {disk.standing} stand at once: {needed}"
+        yield f"{'DISK':<10}{counted(disk.saved, 'checkpoint')} of {each}; {disk.standing} at once at most: {needed}"
         if disk.shards:
             stored = f"; {in_bytes(disk.stored)} as they lie there" if disk.stored else ""
             yield f"{'':<10}shards: {in_bytes(disk.shards)} unpacked{stored}"
@@ -168,6 +168,10 @@ def _check_lines(checks: list[Check]) -> Iterator[str]:
         yield f"{'CHECKS' if not number else '':<10}{check.outcome:<12}{check.name:<17}{first}"
         for line in rest:
             yield f"{'':<39}{line}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def in_days(seconds: float) -> str:
