@@ -11,11 +11,14 @@ import yaml
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import ConfigError
-from medlm_recipes.evaluation.benchmark import read_benchmark
+from medlm_recipes.evaluation.benchmark import hash_benchmark, read_benchmark
 from medlm_recipes.manifest import Manifest, decisive, hash_file, is_made, publish, write_json
 
 RESULTS = "results.json"
 SAMPLES = "samples.jsonl"
+
+# Where things stand, which their hashes name, and what changes no score.
+_NOT_DECISIVE = ("checkpoint", "benchmark", "task", "out", "batch_tokens", "batch_size")
 
 
 def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
@@ -27,9 +30,10 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     """
     questions = read_benchmark(config.benchmark)[: config.limit]
     task = read_task(config.task)
-    from medlm_recipes.evaluation.subject import identity, tokens_seen  # torch and lm-eval: seconds
+    from medlm_recipes.evaluation.subject import identity, locate, tokens_seen  # torch and lm-eval: seconds
 
-    manifest = evaluation_manifest(config, identity(config.checkpoint))
+    folder_scored = locate(config.checkpoint, config.revision)
+    manifest = evaluation_manifest(config, identity(folder_scored))
     first = os.environ.get("RANK", "0") == "0"
     if first:
         print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}", flush=True)
@@ -41,13 +45,14 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
         join_ranks()
     if decide_together(lambda: is_made(config.out, manifest)):
         return
-    scored, cut = _score(config, task, questions)
-    if scored is None:  # not rank 0
+    scored, cut = _score(folder_scored, config, task, questions)
+    if not first:
         return
+    assert scored is not None
     with publish(config.out, manifest) as folder:
         assert folder is not None
         results = _results(scored, config, questions, manifest)
-        results |= {"tokens": tokens_seen(config.checkpoint), "prompts_cut": cut}
+        results |= {"tokens": tokens_seen(folder_scored), "prompts_cut": cut}
         write_json(folder / RESULTS, results)
         with open(folder / SAMPLES, "w") as stream:
             stream.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(scored))
@@ -63,8 +68,12 @@ def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
     """What decides the results of `config` on the weights that are named by the hash `checkpoint`."""
     return Manifest(
         stage="evaluate",
-        config=decisive(resolved(config), leave_out=("checkpoint", "benchmark", "task", "out", "batch_size")),
-        inputs={"checkpoint": checkpoint, "benchmark": hash_file(config.benchmark), "task": hash_file(config.task)},
+        config=decisive(resolved(config), leave_out=_NOT_DECISIVE),
+        inputs={
+            "checkpoint": checkpoint,
+            "benchmark": hash_benchmark(config.benchmark),
+            "task": hash_file(config.task),
+        },
     )
 
 
@@ -87,17 +96,17 @@ def read_task(path: str) -> dict[str, Any]:
 
 
 def _score(
-    config: EvaluateConfig, task: dict[str, Any], questions: list[dict[str, Any]]
+    folder: str, config: EvaluateConfig, task: dict[str, Any], questions: list[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, int]:
-    """What lm-eval returns (None but on rank 0), and how many prompts were cut to the model's context."""
+    """What lm-eval returns (None but on the first rank of a machine), and how many prompts were cut to fit."""
     from datasets import Dataset
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     from medlm_recipes.evaluation.subject import load_subject
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # one line a cut prompt; they are counted below
-    subject = load_subject(config.checkpoint, config.batch_size)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
+    subject = load_subject(folder, config)
     scored = simple_evaluate(
         model=subject,
         # The questions as they were checked, in memory: nothing is cached in the user's home.
@@ -112,7 +121,7 @@ def _score(
     if scored is None:
         return None, 0
     samples = scored["samples"][task["task"]]
-    return scored, sum(any(subject.is_too_long(*pair) for pair in sample["arguments"]) for sample in samples)
+    return scored, sum(any(pair in subject.too_long for pair in sample["arguments"]) for sample in samples)
 
 
 def _results(
