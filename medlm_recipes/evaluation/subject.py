@@ -1,5 +1,6 @@
 """What is scored: a checkpoint, a Hugging Face folder or a model of the hub, as a model that lm-eval drives."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.head_model import HeadLM
 from medlm_recipes.evaluation.language_model import Measured, SharedPrefixLM
 from medlm_recipes.evaluation.vllm_model import load_vllm
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
@@ -44,7 +46,7 @@ def locate(checkpoint: str, revision: str | None) -> str:
         ) from None
 
 
-def load_subject(folder: str, config: EvaluateConfig) -> Measured:
+def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
     Raises DataError when the folder is neither, or is not whole; ConfigError when it does not fit the backend.
@@ -54,9 +56,11 @@ def load_subject(folder: str, config: EvaluateConfig) -> Measured:
         return load_vllm(folder, config)
     gpu = torch.cuda.is_available()
     model, tokenizer = _load(folder, config.dtype, gpu)
+    if not is_checkpoint(folder) and has_head(folder):
+        return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
     tokens = config.batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS)
-    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seed)
+    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
 
 
 def _load(folder: str, dtype: str, gpu: bool) -> tuple[Any, Any]:
@@ -65,11 +69,12 @@ def _load(folder: str, dtype: str, gpu: bool) -> tuple[Any, Any]:
         kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
         model, tokenizer = load_model(folder).to(kind), load_tokenizer(tokenizer_of(folder))
     else:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder)
+        kind_of_model = AutoModelForSequenceClassification if has_head(folder) else AutoModelForCausalLM
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            model = kind_of_model.from_pretrained(
                 folder,
                 torch_dtype=kinds.get(dtype, "auto" if gpu else torch.float32),
                 local_files_only=True,
@@ -87,6 +92,13 @@ def _check_vllm(folder: str) -> None:
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("backend: vllm uses all GPUs from one process; launch with python, not composer")
+
+
+def has_head(folder: str) -> bool:
+    """Whether a Hugging Face folder holds a model for sequence classification."""
+    path = Path(folder) / "config.json"
+    architectures = json.loads(path.read_text()).get("architectures") if path.is_file() else None
+    return any(name.endswith("ForSequenceClassification") for name in architectures or [])
 
 
 def identity(checkpoint: str) -> str:

@@ -9,7 +9,7 @@ from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
-from medlm_recipes.evaluation.evaluate import RESULTS, SAMPLES
+from medlm_recipes.evaluation.results import RESULTS, SAMPLES
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.cost import rates_of
 from medlm_recipes.sweep.plan import SweepPlan

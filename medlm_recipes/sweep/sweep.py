@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.errors import DataError, RecipeError
-from medlm_recipes.evaluation.evaluate import RESULTS
+from medlm_recipes.evaluation.results import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, write_json
 from medlm_recipes.sweep.launching import launch_missing
 from medlm_recipes.sweep.observing import targets
