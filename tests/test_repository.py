@@ -56,6 +56,7 @@ LAYERS = [
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
     {"training"},
+    {"preflight"},
     {"evaluation", "export"},
     {"sweep"},
 ]

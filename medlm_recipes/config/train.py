@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
-from medlm_recipes.config.fields import at_least, each, key, positive, remote_url, section, tokens, within
+from medlm_recipes.config.fields import REQUIRED, at_least, each, key, positive, remote_url, section, tokens, within
 from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
+from medlm_recipes.config.preflight import PreflightKeys
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import parse_tokens
 
@@ -111,6 +112,7 @@ class TrainConfig:
     hardware: HardwareKeys = section(HardwareKeys, "what the run is planned for; filled in by cluster")
     data: DataKeys = section(DataKeys, "how shards are read")
     guard: GuardKeys = section(GuardKeys, "what is done when training diverges")
+    preflight: PreflightKeys = section(PreflightKeys, "what preflight is told besides; train knows override alone")
     loggers: LoggerKeys = section(LoggerKeys, "where metrics go besides the run folder")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
     max_duration: str = key("token budget of the run", check=tokens)
@@ -143,3 +145,17 @@ class TrainConfig:
                 "parallel.micro_batch",
                 f"{self.parallel.micro_batch} does not divide global_batch {self.global_batch}",
             )
+
+
+@dataclass
+class PreflightConfig(TrainConfig):
+    """A train recipe before its shards are made: what train requires and preflight can do without is empty."""
+
+    run: str = key("as for train; may be left out", "")
+    shards: str = key("as for train; left out, or not there yet, the keys of preflight tell what they will hold", "")
+    tokenizer: str = key("as for train; may be left out", "")
+
+    @staticmethod
+    def layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
+        left_out = {name: "" for name in ("run", "shards", "tokenizer") if given.get(name) == REQUIRED}
+        return left_out | profile_layer(recipe, given)

@@ -121,18 +121,39 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
     tokens = np.concatenate(
         [np.fromfile(one.path, dtype, one.count, offset=one.start * dtype.itemsize) for one in task.stretches]
     )
+    return _store(task.folder, task.number, tokens, form)
+
+
+def copy_first_rows(stream: Path, to: Path, most: int) -> int:
+    """Make a stream `to` of at most `most` rows, the first shard's first of another; how many they are."""
+    entry = json.loads((stream / "index.json").read_text())["shards"][0]
+    _, dtype, length = entry["column_encodings"][0].split(":")
+    form = ShardFormat(dtype, int(length), entry["compression"], entry["size_limit"])
+    packed = stream / entry["zip_data"]["basename"] if entry["zip_data"] else None
+    if packed and packed.is_file():
+        raw = zstd.decompress(packed.read_bytes())
+    else:
+        raw = (stream / entry["raw_data"]["basename"]).read_bytes()
+    rows = min(most, entry["samples"])
+    first = int(np.frombuffer(raw, _OFFSET, 2)[1])  # after the number of samples
+    tokens = np.frombuffer(raw, dtype, rows * form.sequence_length, offset=first)
+    write_index(to, [_store(to, 0, tokens, form)])
+    return rows
+
+
+def _store(folder: Path, number: int, tokens: NDArray[Any], form: ShardFormat) -> dict[str, Any]:
+    name = f"shard.{number:05}.mds"
     raw = form.encode(tokens)
-    name = f"shard.{task.number:05}.mds"
     raw_data = _describe(name, raw)
     zip_data = None
     if form.compression:
         name, raw = f"{name}.zstd", zstd.compress(raw, _ZSTD_LEVEL)
         zip_data = _describe(name, raw)
     try:
-        task.folder.mkdir(parents=True, exist_ok=True)
-        (task.folder / name).write_bytes(raw)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(raw)
     except OSError as error:
-        raise unwritable(task.folder, error) from None
+        raise unwritable(folder, error) from None
     samples = len(tokens) // form.sequence_length
     return {"samples": samples, "raw_data": raw_data, "zip_data": zip_data, **form.config()}
 

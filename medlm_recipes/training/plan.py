@@ -1,6 +1,5 @@
 """What a train recipe amounts to, before anything heavy is imported."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_a_pass
 from medlm_recipes.token_math import (
     in_words,
+    initial_loss,
     padded_vocabulary,
     parse_tokens,
     steps_to,
@@ -200,7 +200,8 @@ def _initial(config: TrainConfig, plan: TrainPlan) -> str:
     if config.model.pretrained:
         return f"weights of {config.model.pretrained}"
     rows = padded_vocabulary(plan.vocab_size, config.model.pad_vocab_to_multiple_of)
-    return f"initial loss about {math.log(rows):.2f}"
+    assert config.model.n_embd
+    return f"initial loss about {initial_loss(rows, config.model.n_embd):.2f}"
 
 
 def _flops(shape: Shape | None, plan: TrainPlan) -> str:
