@@ -12,6 +12,7 @@ from launch import ROOT, recipe
 from medlm_recipes.config.cluster import ClusterConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
+from medlm_recipes.config.examples import ExamplesConfig
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.config.loading import load_config
@@ -29,6 +30,7 @@ SCHEMAS = {
     "corpus": (CorpusConfig, ["inputs=[x]", "out=x"]),
     "tokenizer": (TokenizerConfig, ["documents=x", "out=x"]),
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
+    "examples": (ExamplesConfig, ["inputs=[x]", "tokenizer=x", "out=x"]),
     "train": (TrainConfig, ["run=x", "shards=x", "tokenizer=x"]),
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
     "sweep": (SweepConfig, []),
@@ -49,7 +51,7 @@ LAYERS = [
     {"corpus", "fetching"},
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
-    {"training"},
+    {"examples", "training"},
     {"evaluation", "export"},
     {"sweep"},
 ]
