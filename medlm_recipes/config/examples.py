@@ -18,7 +18,7 @@ _TASKS = {
 
 @dataclass
 class PromptKeys:
-    """The text of a question as a conversation; the defaults are MediTron's (github.com/epfLLM/meditron, evaluation)."""
+    """The text of a question as a conversation."""
 
     system: str | None = key("message of the role system that begins a conversation; null: none", None)
     instruction: str = key("stands behind the question and its options; empty: nothing", "")
@@ -41,7 +41,7 @@ class PromptKeys:
         if given == self.conclusion:
             yield (
                 "conclusion",
-                f"{self.conclusion!r} names neither {{letter}} nor {{answer}}: every answer would be alike",
+                f"{self.conclusion!r} names neither {{letter}} nor {{answer}}; all answers would be alike",
             )
 
 
@@ -53,9 +53,9 @@ class ExamplesConfig:
         check=not_empty,
     )
     format: str = key(
-        "form of the files, a JSON record a line where nothing else is said. benchmark: as prepare_benchmark writes them "
-        "(question, context, options, answer_idx, explanation); multiple_choice: BioMedLM's (sent1, sent2, ending0.., "
-        "label); classification: BioMedLM's (sentence1, sentence2, label); pairs: lines of NAME.source and NAME.target; "
+        "form of the files, JSON lines but for pairs. benchmark: as prepare_benchmark writes them (question, context, "
+        "options, answer_idx, explanation); multiple_choice: BioMedLM's (sent1, sent2, ending0.., label); "
+        "classification: BioMedLM's (sentence1, sentence2, label); pairs: the lines of NAME.source and NAME.target; "
         "chat: messages with role and content",
         check=one_of(*_TASKS),
     )

@@ -21,7 +21,7 @@ class LoraKeys:
     """Only small matrices beside the blocks' frozen linear layers are trained; export merges them into those."""
 
     r: int = key("rank of the matrices", 16, check=at_least(1))
-    alpha: float = key("what they add is scaled by alpha / r", 32.0, check=positive)
+    alpha: int = key("what they add is scaled by alpha / r", 32, check=at_least(1))
     dropout: float = key("of what goes into them", 0.0, check=within(0, 0.9))
     targets: list[str] = key("names of the layers, like q_proj (gpt2: c_attn); empty: every linear layer", [])
     embeddings: bool = key(

@@ -115,9 +115,9 @@ def _labels(config: ExamplesConfig, sources: Sources) -> list[str]:
                     found |= set(example.options.values())
     if not 2 <= len(found) <= len(ascii_uppercase):
         raise DataError(
-            f"{', '.join(config.inputs)}: the train files have {len(found)} labels ({', '.join(sorted(found)[:5])}...), "
-            f"but a classification has 2 to {len(ascii_uppercase)}; give labels=[...], or task multiple_choice where every "
-            "question has options of its own"
+            f"{', '.join(config.inputs)}: the train files have {len(found)} labels ({', '.join(sorted(found)[:5])}...), a "
+            f"classification has 2 to {len(ascii_uppercase)}; give labels=[...], or task multiple_choice where questions "
+            "have options of their own"
         )
     return sorted(found)
 
@@ -181,10 +181,11 @@ def _laid_out(
             if "validation" not in files:
                 goes_to = split_of(example.id, config.seed, config.validation_fraction)
             is_contaminated = split == "train" and survey.contamination.holds(example)
-            laid_out = CONTAMINATED if is_contaminated else layout.lay(example)
-            if isinstance(laid_out, str):
-                laid_out = Reject(files[split].name, example.id, laid_out, text)
-            yield goes_to, len(text.encode()), laid_out
+            item = CONTAMINATED if is_contaminated else layout.lay(example)
+            if isinstance(item, str):
+                yield goes_to, 0, Reject(files[split].name, example.id, item, text)
+            else:
+                yield goes_to, len(text.encode()), item
 
 
 def _facts(config: ExamplesConfig, survey: Survey, layout: Layout, tokenizer: str) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def _print_result(facts: dict[str, Any]) -> None:
             print(
                 f"  {split}/{source}: {counts['documents']:,} examples, {counts['tokens']:,} tokens, "
                 f"{counts['learnt']:,} learnt, {counts['samples']:,} rows, "
-                f"{1 - counts['tokens'] / (counts['samples'] * positions):.1%} filling, {counts['cut']:,} cut on the left"
+                f"{1 - counts['tokens'] / (counts['samples'] * positions):.1%} filling, {counts['cut']:,} cut"
             )
     print(f"  rejected: {_in_words(facts['rejected'])}")
 

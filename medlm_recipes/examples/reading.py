@@ -41,7 +41,7 @@ def _read_benchmark(record: Record) -> Question | str:
         return "no_options"
     if len(options) < 2:
         return "fewer_than_two_options"
-    if letter not in options:
+    if not isinstance(letter, str) or letter not in options:
         return "answer_is_no_option"
     question, context, explanation = (_text(record, name) for name in ("question", "context", "explanation"))
     if not question:

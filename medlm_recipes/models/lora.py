@@ -1,4 +1,4 @@
-"""LoRA by peft: small trained matrices beside the frozen linear layers of the blocks (Hu et al. 2021, arXiv 2106.09685)."""
+"""LoRA by peft: small trained matrices beside frozen linear layers (Hu et al. 2021, arXiv 2106.09685)."""
 
 from typing import Any
 

@@ -52,19 +52,15 @@ class ChatEncoder:
 
     def __init__(self, tokenizer: Any, folder: str) -> None:
         vocabulary = tokenizer.get_vocab()
+        remedy = f"extend it by recipes/train_tokenizer.py with base={folder} special_tokens=['{START}','{END}']"
         lacking = [token for token in (START, END) if token not in vocabulary]
         if lacking:
-            raise DataError(
-                f"{folder}: has no token {' and no '.join(lacking)}; extend it by recipes/train_tokenizer.py with "
-                f"base={folder} special_tokens=['{START}','{END}']"
-            )
+            raise DataError(f"{folder}: has no token {' and no '.join(lacking)}; {remedy}")
         probe = [(SYSTEM, "a"), (QUESTION, "b"), (ANSWER, "c")]
         given = [{"role": role, "content": text} for role, text in probe]
         if tokenizer.chat_template is None or tokenizer.apply_chat_template(given, tokenize=False) != render(probe):
             raise DataError(
-                f"{folder}: its chat template is {'missing' if tokenizer.chat_template is None else 'another'}, so that "
-                f"a served model would not see what it was trained on; remove it and extend the tokenizer again by "
-                f"recipes/train_tokenizer.py with base={folder}"
+                f"{folder}: has not ChatML's chat template, by which a model is served what it was trained on; {remedy}"
             )
         self._tokenizer = tokenizer
         self._start: int = vocabulary[START]

@@ -68,8 +68,8 @@ def _from_checkpoint(config: TrainConfig, plan: TrainPlan, checkpoint: str, *, w
     task = task_of_checkpoint(read_checkpoint(checkpoint))
     if task in HEADED:
         raise ConfigError(
-            f"model.pretrained: {checkpoint} is a model for {task}, which has lost its output layer; give the checkpoint "
-            "that it was fine-tuned from"
+            f"model.pretrained: {checkpoint} is a model for {task}, which has no output layer any more; give the "
+            "checkpoint that it was fine-tuned from"
         )
     bare = (shape_of_checkpoint if weightless else load_model)(checkpoint, config.model.attention)
     check_base(bare.config, config.model, plan.sequence_length)
