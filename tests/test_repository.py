@@ -35,8 +35,13 @@ SCHEMAS = {
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
+    "finetune": (TrainConfig, ["model.pretrained=x"]),
 }
-ALSO = {"tokenizer/meditron.yaml": ["base=x"]}  # what a recipe asks for besides
+ALSO = {  # what a recipe asks for besides
+    "tokenizer/meditron.yaml": ["base=x"],
+    **{f"train/finetune-meditron-{size}b.yaml": ["model.pretrained=x"] for size in (7, 70)},
+    **{f"examples/{name}-chat.yaml": ["decontaminate.against=[x]"] for name in ("medmcqa", "medqa", "pubmedqa")},
+}
 RECIPES = [
     path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch", "cluster")
 ]
@@ -78,7 +83,7 @@ def test_every_train_recipe_loads_with_every_cluster_profile(path: Path, profile
     config = load_config(TrainConfig, path, [*schema_of(path)[1], f"cluster={profile}"])
     assert config.hardware.cluster == profile and config.hardware.ranks
     assert config.parallel.precision == ("fp32" if profile == "cpu" else "amp_bf16")
-    if path.parent.name == "train":
+    if path.parent.name == "train" and config.task == "text":  # fine-tuning takes smaller batches, on a host or a few
         check_ranks(config, config.hardware.ranks)
 
 

@@ -115,9 +115,9 @@ def _labels(config: ExamplesConfig, sources: Sources) -> list[str]:
                     found |= set(example.options.values())
     if not 2 <= len(found) <= len(ascii_uppercase):
         raise DataError(
-            f"{', '.join(config.inputs)}: the train files have {len(found)} labels ({', '.join(sorted(found)[:5])}...), a "
-            f"classification has 2 to {len(ascii_uppercase)}; give labels=[...], or task multiple_choice where questions "
-            "have options of their own"
+            f"{', '.join(config.inputs)}: a classification has 2 to {len(ascii_uppercase)} labels, but the train files "
+            f"{len(found)} ({', '.join(sorted(found)[:5])}...); give labels=[...], or task=multiple_choice where "
+            "questions have options of their own"
         )
     return sorted(found)
 

@@ -56,9 +56,7 @@ class ChatEncoder:
         lacking = [token for token in (START, END) if token not in vocabulary]
         if lacking:
             raise DataError(f"{folder}: has no token {' and no '.join(lacking)}; {remedy}")
-        probe = [(SYSTEM, "a"), (QUESTION, "b"), (ANSWER, "c")]
-        given = [{"role": role, "content": text} for role, text in probe]
-        if tokenizer.chat_template is None or tokenizer.apply_chat_template(given, tokenize=False) != render(probe):
+        if not _has_template(tokenizer):
             raise DataError(
                 f"{folder}: has not ChatML's chat template, by which a model is served what it was trained on; {remedy}"
             )
@@ -81,3 +79,12 @@ class ChatEncoder:
         assert len(starts) == len(messages) and starts[0] == 0, text
         lengths = np.diff(starts, append=len(ids))
         return ids, np.repeat([role == ANSWER for role, _ in messages], lengths)
+
+
+def _has_template(tokenizer: Any) -> bool:
+    """Whether a tokenizer's own template writes what `render` does, whatever names the roles are given by."""
+    if tokenizer.chat_template is None:
+        return False
+    given = [{"role": role, "content": "a"} for role in ROLES]
+    written = tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+    return written == render([(role, "a") for role in ROLES.values()]) + f"{START}{ANSWER}\n"
