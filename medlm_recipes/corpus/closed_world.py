@@ -14,7 +14,7 @@ from typing import Any
 
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.config.world import MOST_NAMES, WorldConfig
-from medlm_recipes.corpus.closed_world_questions import LETTERS, one_question, write_examples
+from medlm_recipes.corpus.closed_world_questions import LETTERS, STEMS, one_question, write_examples
 from medlm_recipes.corpus.closed_world_text import Citation, compose
 from medlm_recipes.corpus.closed_world_xml import Record, write_file
 from medlm_recipes.manifest import Manifest, decisive, publish, write_json
@@ -115,7 +115,7 @@ def build_benchmark(world: World) -> list[dict[str, Any]]:
     letters = [LETTERS[number % len(LETTERS)] for number in range(len(asked))]
     rng.shuffle(letters)
     return [
-        one_question(drug, relation, world.facts[drug][relation], letter, world.objects[relation], rng)
+        one_question(STEMS[relation], drug, relation, world.facts[drug][relation], letter, world.objects[relation], rng)
         for (drug, relation), letter in zip(asked, letters, strict=True)
     ]
 

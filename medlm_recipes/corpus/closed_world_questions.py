@@ -35,6 +35,27 @@ STEMS = {
         "Treatment with {d} caused",
     ],
 }
+# As examinations ask, in words that the texts do not have: a model must be taught what is meant.
+EXAMINED = {
+    "treats": [
+        "Which disease does {d} treat?",
+        "Which of the following does {d} help against?",
+        "A patient gets {d}. Which disease is it for?",
+        "What should {d} be prescribed for?",
+    ],
+    "inhibits": [
+        "Which enzyme does {d} inhibit?",
+        "Which of the following does {d} act on?",
+        "A patient gets {d}. Which enzyme falls?",
+        "What does {d} bind to?",
+    ],
+    "causes": [
+        "Which side effect does {d} have?",
+        "Which of the following may {d} lead to?",
+        "A patient gets {d}. Which symptom follows?",
+        "What should patients on {d} be warned of?",
+    ],
+}
 # What a question whether something is so, and its explanation, say of a drug and an object.
 CLAIMS = {
     "treats": "Treatment with {d} was effective for {o}.",
@@ -44,12 +65,12 @@ CLAIMS = {
 
 
 def one_question(
-    drug: str, relation: str, answer: str, letter: str, objects: Sequence[str], rng: Random
+    stems: Sequence[str], drug: str, relation: str, answer: str, letter: str, objects: Sequence[str], rng: Random
 ) -> dict[str, Any]:
     """A question in MedQA's four-option form, the right option under `letter`; options continue it after a space."""
     wrong = iter(rng.sample([name for name in objects if name != answer], len(LETTERS) - 1))
     return {
-        "question": rng.choice(STEMS[relation]).format(d=drug),
+        "question": rng.choice(stems).format(d=drug),
         "answer": answer,
         "options": {other: answer if other == letter else next(wrong) for other in LETTERS},
         "meta_info": relation,
@@ -94,7 +115,8 @@ def _record(
 ) -> dict[str, Any]:
     explanation = CLAIMS[relation].format(d=drug, o=answer)
     if kind == "questions":
-        question = one_question(drug, relation, answer, LETTERS[number % len(LETTERS)], objects, rng)
+        letter = LETTERS[number % len(LETTERS)]
+        question = one_question(EXAMINED[relation], drug, relation, answer, letter, objects, rng)
         subject = question.pop("meta_info")
         return {"context": ""} | question | {"subject": subject, "explanation": explanation}
     letter = "AB"[number % 2]  # as many of the one as of the other, so that the majority's share is a half

@@ -199,7 +199,7 @@ def _facts(config: ExamplesConfig, survey: Survey, layout: Layout, tokenizer: st
         "dtype": str(layout.backend.dtype),
         **({"options": survey.options} if config.task == "multiple_choice" else {}),
         **({"labels": survey.labels} if config.task == "classification" else {}),
-        **({"form": {"prompt": asdict(config.prompt), "separator": config.separator}} if config.task == "sft" else {}),
+        **({"form": layout.form()} if config.task == "sft" else {}),
         "compared_with": len(survey.contamination.items),
     }
 

@@ -4,8 +4,9 @@ What is longer than a row is cut on its left, so that the context goes first, an
 a question stays. No text gives a control token.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,20 @@ class LaidOut:
     label: int = 0
 
 
+def layout_of(facts: Mapping[str, Any], tokenizer: str | Path) -> "Layout":
+    """How the examples were laid out that a model was fine-tuned on, from the facts of its checkpoint or shards."""
+    form = facts.get("form", {})
+    return Layout(
+        facts["task"],
+        str(tokenizer),
+        facts["sequence_length"],
+        prompt=PromptKeys(**form["prompt"]) if form else None,
+        separator=form.get("separator", ""),
+        labels=facts.get("labels", ()),
+        converses=form.get("converses", False),
+    )
+
+
 class Layout:
     """Lays examples out for one task, in rows of `sequence_length` tokens.
 
@@ -64,6 +79,14 @@ class Layout:
         self.backend = read_backend(tokenizer)
         self._encoder = HuggingFaceEncoder(self.backend)
         self._chat = ChatEncoder(load_tokenizer(tokenizer), tokenizer) if converses else None
+
+    def form(self) -> dict[str, Any]:
+        """What `layout_of` reads again, as JSON."""
+        return {
+            "prompt": asdict(self.prompt),
+            "separator": self.separator,
+            "converses": self._chat is not None,
+        }
 
     def lay(self, example: Example) -> LaidOut | str:
         """The example as ids, or the reason for which it cannot be learnt from."""

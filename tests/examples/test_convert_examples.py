@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from launch import ROOT, SHARED, recipe, refused
+from launch import ROOT, SHARED, recipe
 from streaming import StreamingDataset
 
 from medlm_recipes.config.examples import ExamplesConfig
@@ -68,7 +69,7 @@ def convert(tokenizer: Path, tmp_path: Path) -> Convert:
         given = {"inputs": places, "format": form, "task": task, "tokenizer": str(tokenizer), "sequence_length": 128}
         config = ExamplesConfig(**given | {"out": str(tmp_path / "out")} | keys)
         convert_examples_to_mds(config, dry_run=False)
-        return tmp_path / "out", read_manifest(tmp_path / "out", "convert_examples_to_mds")
+        return Path(config.out), read_manifest(config.out, "convert_examples_to_mds")
 
     return run
 
@@ -109,9 +110,9 @@ def test_classification_puts_the_context_before_the_question_and_numbers_the_lab
 def test_a_prepared_benchmark_serves_every_task(convert: Convert, tmp_path: Path) -> None:
     folder = write(tmp_path / "bench", "train.jsonl", [QUESTION])
     out, _ = convert(folder, "benchmark", "multiple_choice", out=str(tmp_path / "mc"))
-    assert rows(tmp_path / "mc", "bench")[0]["label"] == 1
-    convert(folder, "benchmark", "classification", out=str(tmp_path / "class"))
-    assert read_manifest(tmp_path / "class", "convert_examples_to_mds").facts["labels"][3] == "lisinopril"
+    assert rows(out, "bench")[0]["label"] == 1
+    _, manifest = convert(folder, "benchmark", "classification", out=str(tmp_path / "class"))
+    assert manifest.facts["labels"][3] == "lisinopril"
     out, _ = convert(folder, "benchmark", "sft")
     (row,) = rows(out, "bench")
     assert texts(out, row["tokens"][row["loss"] == 1]) == ["<|im_start|>answer\nThe answer is: B<|im_end|>\n"]
@@ -268,13 +269,15 @@ def test_unfit_folders_are_refused(convert: Convert, tmp_path: Path) -> None:
         convert(tmp_path / "pairs", "pairs", "sft")
 
 
-def test_the_verb_makes_nothing_twice_and_says_what_it_made(tokenizer: Path, tmp_path: Path) -> None:
+def test_the_verb_makes_nothing_twice_and_says_what_it_made(
+    tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write(tmp_path / "bench", "train.jsonl", [QUESTION])
     given = [f"inputs={folder}", f"tokenizer={tokenizer}", f"out={tmp_path}/out"]
     said = recipe("convert_examples_to_mds", "yamls/examples/medqa.yaml", *given).stdout
     assert "train/bench: 1 examples" in said and "rejected: none" in said and "out: done" in said
-    again = recipe("convert_examples_to_mds", "yamls/examples/medqa.yaml", *given)
-    assert "nothing to do" in again.stdout
-    refused(
-        recipe("convert_examples_to_mds", "yamls/examples/medqa.yaml", *given, "sequence_length=64"), "already made"
-    )
+    config = load_config(ExamplesConfig, ROOT / "yamls/examples/medqa.yaml", given)
+    convert_examples_to_mds(config, dry_run=False)
+    assert "nothing to do" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"another config .sequence_length: 512, now 64"):
+        convert_examples_to_mds(replace(config, sequence_length=64), dry_run=False)
