@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from medlm_recipes.config.corpus import slug
 from medlm_recipes.corpus.inputs import InputFile
 from medlm_recipes.corpus.json_lines import ENDINGS
 from medlm_recipes.errors import DataError
@@ -23,7 +24,7 @@ def find_sources(inputs: list[str], form: str) -> Sources:
     sources: Sources = {}
     for place in inputs:
         path = Path(place)
-        name = path.name.split(".")[0] if path.is_file() else path.name
+        name = slug(path.name.split(".")[0] if path.is_file() else path.name)
         if name in sources:
             raise DataError(f"inputs: {place}: another input is called {name} too; rename one, names are sources")
         if path.is_dir():
