@@ -19,8 +19,7 @@ from medlm_recipes.models.generation import set_generation
 from medlm_recipes.token_math import padded_vocabulary
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
-from medlm_recipes.training.model import ARCHITECTURE
-from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
+from medlm_recipes.training.run_folder import ARCHITECTURE, read_checkpoint, tokenizer_of
 
 _SHARDS = 8  # at least so many files of a large model: what is written is copied once, a file at a time
 _LARGEST_SHARD = 5_000_000_000  # bytes, the hub's usual size

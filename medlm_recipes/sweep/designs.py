@@ -108,7 +108,7 @@ def _below(whole: Run, name: str, schedule: list[str], overrides: list[str]) -> 
 
 
 def _check_saved(given: list[int], recipe: str, train: TrainConfig, training: TrainPlan) -> None:
-    unsaved = [tokens for tokens in given if not _is_saved(tokens, train, training)]
+    unsaved = [tokens for tokens in given if not _is_saved(tokens, training)]
     if unsaved:
         saved = ", ".join(f"{tokens}tok" for tokens in [*training.budgets, training.end])
         every = f" and every {train.checkpoint_interval}" if train.checkpoint_interval else ""
@@ -119,11 +119,12 @@ def _check_saved(given: list[int], recipe: str, train: TrainConfig, training: Tr
         )
 
 
-def _is_saved(budget: int, train: TrainConfig, training: TrainPlan) -> bool:
+def _is_saved(budget: int, training: TrainPlan) -> bool:
     """Whether the step that reaches `budget` is one that callbacks.budgets.AtTokens names."""
     now = tokens_at_budget(budget, training.step_tokens)
     listed = {tokens_at_budget(one, training.step_tokens) for one in [*training.budgets, training.end]}
     if now in listed:
         return True
-    every = parse_tokens(train.checkpoint_interval) if train.checkpoint_interval else None
+    interval = training.config.checkpoint_interval
+    every = parse_tokens(interval) if interval else None
     return every is not None and now < max(listed) and now // every > (now - training.step_tokens) // every

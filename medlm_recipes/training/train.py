@@ -32,6 +32,7 @@ def train(config: TrainConfig, dry_run: bool, gate: Gate) -> None:
     planned = config.hardware.ranks if dry_run else None
     world_size = int(os.environ.get("WORLD_SIZE") or planned or 1)
     plan = plan_training(config, world_size)
+    config = plan.config
     if os.environ.get("RANK", "0") == "0":
         print(describe(config, plan, world_size), flush=True)
         if dry_run:
