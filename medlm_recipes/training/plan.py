@@ -147,10 +147,10 @@ def _check_task(config: TrainConfig, shards: Manifest) -> None:
 
 def in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
     """The recipe with its durations in tokens, checked once more; an `epoch` has so many, in whole steps."""
-    end = durationin_tokens(config.max_duration, epoch)
+    end = duration_in_tokens(config.max_duration, epoch)
 
     def tokens(length: str | None, whole: int | None = None) -> str | None:
-        return None if length is None else f"{durationin_tokens(length, epoch, whole)}tok"
+        return None if length is None else f"{duration_in_tokens(length, epoch, whole)}tok"
 
     scheduler = replace(
         config.scheduler,
@@ -160,7 +160,7 @@ def in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
     found = replace(
         config,
         max_duration=f"{end}tok",
-        budgets=[f"{durationin_tokens(budget, epoch)}tok" for budget in config.budgets],
+        budgets=[f"{duration_in_tokens(budget, epoch)}tok" for budget in config.budgets],
         checkpoint_interval=tokens(config.checkpoint_interval),
         validation_interval=tokens(config.validation_interval),
         scheduler=scheduler,
