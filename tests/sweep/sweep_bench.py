@@ -132,5 +132,11 @@ def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
         "standard_error": (value * (1 - value) / (n - 1)) ** 0.5,
         "p_above_chance": sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(right, n + 1)),
     }
-    common = {"task": "option_likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
+    common = {
+        "task": "option_likelihood",
+        "benchmark": "benchmark.jsonl",
+        "n": n,
+        "chance": chance,
+        "unparsed_rate": 0.0,
+    }
     return {**common, "scores": {"acc": score}, "hashes": {"benchmark": "b" * 64, "task": "t" * 64}}

@@ -15,6 +15,7 @@ from medlm_recipes.sweep.observing import observe, targets
 from medlm_recipes.sweep.plan import plan_sweep
 from medlm_recipes.sweep.points import Observed, Point, Validation, observed_from
 from medlm_recipes.sweep.summary import recommend, summarize
+from medlm_recipes.sweep.sweep import sweep
 
 DIVERGED = {"pubmed": Validation(None, None, None)}
 
@@ -83,10 +84,10 @@ def test_invalid_results_are_gaps_and_damaged_ones_are_named(finished: Bench) ->
     path.write_text(json.dumps(json.loads(path.read_text()) | {"valid": False, "invalid_because": "40 % unread"}))
     (series,) = observe(plan)
     assert series.points[0].unscored == {"evaluate": "40 % unread"} and not series.points[0].scores
-    assert collect(plan).findings.sizes[0].missing == {"train, 1.02k tokens, evaluate": "40 % unread"}
+    assert collect(plan, []).findings.sizes[0].missing == {"train, 1.02k tokens, evaluate": "40 % unread"}
     path.write_text('{"n": 3}')
     with pytest.raises(DataError, match=r"tok1024/results.json: damaged"):
-        collect(plan)
+        collect(plan, [])
 
 
 def test_what_is_to_be_foretold_is_read_from_its_recipe(finished: Bench) -> None:
@@ -102,7 +103,7 @@ def test_what_is_to_be_foretold_is_read_from_its_recipe(finished: Bench) -> None
 
 
 def test_a_sweep_is_read_back_as_it_was(finished: Bench) -> None:
-    compared = collect(plan_sweep(finished.config()))
+    compared = collect(plan_sweep(finished.config()), [])
     data = json.loads(json.dumps(asdict(compared)))
     assert [observed_from(one) for one in data["series"]] == compared.series
     assert str(finished.folder) not in json.dumps(data)
@@ -180,3 +181,9 @@ def test_dollars_are_said_where_they_are_known() -> None:
     assert gain.per_1000_dollars == pytest.approx(gain.per_doubling / 16)  # 16B tokens for 16,000 dollars
     assert f"1,000 dollars bought {gain.per_1000_dollars:.2g} on pubmed" in said
     assert "dollars" not in words(series())
+
+
+def test_what_it_is_compared_with_is_looked_for_before_anything_is_launched(finished: Bench) -> None:
+    for argument, message in (("compare=[nowhere]", "nowhere: no such folder"), ("forecast=[no.yaml]", "no.yaml: no")):
+        with pytest.raises((ConfigError, DataError), match=message):
+            sweep(finished.config(argument), dry_run=True)
