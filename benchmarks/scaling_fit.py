@@ -97,7 +97,7 @@ def trial(case: Case, chance: np.random.Generator) -> dict[str, float]:
         "gain": holds(fitted.fall(at(last, size), at(2 * last, size)), gain),
     }
     out = (where.tokens == last) & (where.parameters == size)
-    if case.budgets > 4 or joint or case.seeds > 1 and case.budgets > 3:
+    if case.budgets > 4 or joint or (case.seeds > 1 and case.budgets > 3):
         rest = where.only(~out)
         smaller = Fitted(form(rest), rest, losses[~out], runs[~out])  # type: ignore[arg-type]
         predicted, seen = smaller.measurement_at(at(last, size), runs[out]), float(losses[out].mean())
