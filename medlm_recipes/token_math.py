@@ -78,6 +78,10 @@ def initial_loss(rows: int, width: int) -> float:
     return math.log(rows) + width * INITIALIZER_RANGE**2 / 2
 
 
+INITIAL_LOSS_TOLERANCE = 0.5
+"""Nats around `initial_loss` that the first batch can explain."""
+
+
 def training_flops_per_token(parameters: int, n_layer: int, n_embd: int, sequence_length: int) -> int:
     """FLOPs of one training step per token: 6·N for the matrices and 12·L·h·s for attention.
 

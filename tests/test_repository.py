@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from launch import ROOT, recipe
 
+from medlm_recipes.config.benchmark import BenchmarkConfig
 from medlm_recipes.config.cluster import ClusterConfig
+from medlm_recipes.config.compare import CompareConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.export import ExportConfig
@@ -30,7 +32,9 @@ SCHEMAS = {
     "tokenizer": (TokenizerConfig, ["documents=x", "out=x"]),
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
     "train": (TrainConfig, ["run=x", "shards=x", "tokenizer=x"]),
+    "benchmark": (BenchmarkConfig, ["inputs=x", "out=x"]),
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
+    "compare": (CompareConfig, ["a=x", "b=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
 }

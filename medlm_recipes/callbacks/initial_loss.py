@@ -4,8 +4,7 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-TOLERANCE = 0.5
-"""Nats around what random weights are expected to lose that the first batch can explain."""
+from medlm_recipes.token_math import INITIAL_LOSS_TOLERANCE
 
 
 class InitialLossCheck(Callback):
@@ -23,7 +22,7 @@ class InitialLossCheck(Callback):
             return
         assert isinstance(state.total_loss_dict, dict)
         loss = float(state.total_loss_dict["loss/train/total"])
-        if not abs(loss - self.expected) <= TOLERANCE:
+        if not abs(loss - self.expected) <= INITIAL_LOSS_TOLERANCE:
             print(
                 f"notice: the first loss is {loss:.2f} nats, but random weights of this size cost "
                 f"{self.expected:.2f}; look at the initial weights and at the labels before going on",

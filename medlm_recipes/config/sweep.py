@@ -1,13 +1,16 @@
 """Keys of sweep."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medlm_recipes.config.fields import (
     at_least,
     each,
+    each_value,
     key,
     not_empty,
     one_of,
@@ -61,6 +64,12 @@ class SlurmKeys:
     sbatch_args: dict[str, str] = key("further options of sbatch, like {account: lab, qos: normal}", {})
 
 
+def _recipe_and_overrides(value: Any) -> None:
+    recipe, *overrides = value or [""]
+    if not recipe or "=" in recipe or not all("=" in override for override in overrides):
+        raise ValueError("write [recipe.yaml, key=value, ...]")
+
+
 @dataclass
 class SweepConfig:
     out: str = key("folder to write: sweep.json, report.html, *.png, manifest.json")
@@ -72,11 +81,14 @@ class SweepConfig:
     )
     train: list[str] = key("train recipes, one a model size; what is missing of their runs is launched",
                            check=not_empty)  # fmt: skip
-    evaluate: list[str] = key(
-        "evaluate recipes, one a benchmark; checkpoint and out are set for each budget. Empty: perplexity alone", []
+    evaluate: dict[str, list[str]] = key(
+        "benchmark's name -> an evaluate recipe and key=value laid over it; checkpoint and out are set for each "
+        "budget. Empty: perplexity alone",
+        {},
+        check=each_value(_recipe_and_overrides),
     )
     train_overrides: list[str] = key("key=value laid over every train recipe", [])
-    evaluate_overrides: list[str] = key("key=value laid over every evaluate recipe", [])
+    evaluate_overrides: list[str] = key("key=value laid over every evaluate recipe, above its own", [])
     runs: str | None = key(
         "folder for the sweep's runs, <runs>/<train recipe's name>[-seed<N>]; null: the run that the one train recipe "
         "names",
@@ -120,10 +132,12 @@ class SweepConfig:
             yield "geometric", "give either budgets or geometric"
         if self.runs is None and (len(self.train) > 1 or self.seeds):
             yield "runs", "missing; several train recipes, or seeds, need a folder for their runs"
-        for name in ("train", "evaluate"):
-            stems = Counter(Path(recipe).stem for recipe in getattr(self, name))
-            for stem in sorted(stem for stem, times in stems.items() if times > 1):
-                yield name, f"two recipes are called {stem}, after which folders are named; rename a copy"
+        stems = Counter(Path(recipe).stem for recipe in self.train)
+        for stem in sorted(stem for stem, times in stems.items() if times > 1):
+            yield "train", f"two recipes are called {stem}, after which folders are named; rename a copy"
+        for name in self.evaluate:
+            if not re.fullmatch(r"[\w.-]+", name):
+                yield "evaluate", f"{name!r} names folders and files: letters, digits, . _ - only"
         if len(set(self.seeds)) < len(self.seeds):
             yield "seeds", f"{self.seeds} names a seed twice"
         for name, ranks in (("ranks", self.ranks), ("evaluate_ranks", self.evaluate_ranks)):

@@ -29,8 +29,8 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     if keys.pretrained is None:
         return _from_config(_FROM_KEYS[keys.name](keys, rows, sequence_length, end_of_text), keys)
     try:
-        config = AutoConfig.from_pretrained(keys.pretrained, **_source(keys))
-        _check(config, keys, sequence_length)
+        config = AutoConfig.from_pretrained(keys.pretrained, **source_of(keys))
+        check_base(config, keys, sequence_length)
         model = _from_config(config, keys) if torch.get_default_device().type == "meta" else _pretrained(config, keys)
     except (OSError, ValueError) as error:
         why = str(error).strip().splitlines()[0]
@@ -41,17 +41,17 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     return model
 
 
-def rebuild_model(architecture: dict[str, Any], keys: ModelKeys) -> Any:
-    """The model of a checkpoint's `architecture` (its config as a dict), its weights not yet set.
+def rebuild_model(architecture: dict[str, Any], keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
+    """The model of a checkpoint's `architecture` (its config as a dict) in `dtype`, its weights not yet set.
 
     Nothing of what a `pretrained` model was loaded from is needed, but code that was trusted.
     """
     if keys.trust_remote_code:
-        config = type(AutoConfig.from_pretrained(keys.pretrained, **_source(keys))).from_dict(architecture)
+        config = type(AutoConfig.from_pretrained(keys.pretrained, **source_of(keys))).from_dict(architecture)
     else:
         config = AutoConfig.for_model(**architecture)
     with no_init_weights():
-        model = _from_config(config, keys)
+        model = _from_config(config, keys, dtype)
     model.tie_weights()
     return model
 
@@ -91,11 +91,11 @@ def transformer_blocks(model: Any) -> list[torch.nn.Module]:
     )
 
 
-def _from_config(config: Any, keys: ModelKeys) -> Any:
+def _from_config(config: Any, keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
     config.use_cache = False
     return AutoModelForCausalLM.from_config(
         config,
-        torch_dtype=torch.float32,  # the config of a base may ask for half precision
+        torch_dtype=dtype,  # the config of a base may ask for half precision
         attn_implementation=_attention(keys.attention),
         trust_remote_code=keys.trust_remote_code,
     )
@@ -108,15 +108,15 @@ def _pretrained(config: Any, keys: ModelKeys) -> Any:
         config=config,
         torch_dtype=torch.float32,
         attn_implementation=_attention(keys.attention),
-        **_source(keys),
+        **source_of(keys),
     )
 
 
-def _source(keys: ModelKeys) -> dict[str, Any]:
+def source_of(keys: ModelKeys) -> dict[str, Any]:
     return {"revision": keys.revision or "main", "trust_remote_code": keys.trust_remote_code}
 
 
-def _check(config: Any, keys: ModelKeys, sequence_length: int) -> None:
+def check_base(config: Any, keys: ModelKeys, sequence_length: int) -> None:
     if keys.name == "llama":
         check_llama_shape(config, keys)
     longest = getattr(config, "max_position_embeddings", None) or sequence_length

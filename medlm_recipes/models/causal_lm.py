@@ -1,10 +1,14 @@
 """The Composer model around a Hugging Face causal language model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from composer.metrics.nlp import LanguageCrossEntropy
 from composer.models import HuggingFaceModel
+from transformers import masking_utils
 from transformers.modeling_outputs import CausalLMOutput
 
 from medlm_recipes.config.model import ModelKeys
@@ -47,6 +51,10 @@ class TrainedCausalLM(HuggingFaceModel):
             # model's own forward: the loss must be computed inside it.
             model.forward = self._states_to_loss
 
+    def forward(self, batch: dict[str, torch.Tensor]) -> Any:
+        with _undivided_rows():
+            return super().forward(batch)
+
     def _states_to_loss(
         self, input_ids: torch.Tensor, labels: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None
     ) -> CausalLMOutput:
@@ -73,6 +81,18 @@ class TrainedCausalLM(HuggingFaceModel):
         """What Composer's SpeedMonitor asks for: FLOPs of a training step on one rank's batch."""
         ids = batch["input_ids"]
         return ids.numel() * (self.flops_per_token(ids.shape[1]) or 0)
+
+
+@contextmanager
+def _undivided_rows() -> Iterator[None]:
+    """Let SDPA be causal by its flag where no mask is given, so that it takes the flash kernel.
+
+    transformers 4.53 looks for packed documents in the positions of every batch without a mask, and then
+    builds a mask (batch, 1, sequence, sequence) even where it finds none: the kernel that takes masks
+    computes all scores. Documents are divided by `document_inputs`, which gives a mask of its own.
+    """
+    with mock.patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
+        yield
 
 
 def _refuse_unfit(model: Any, keys: ModelKeys) -> None:

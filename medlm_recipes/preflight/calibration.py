@@ -100,7 +100,7 @@ def fit(gpu: str, device: Device, peak: float) -> Fit:
     seconds = np.array([seconds_of_row(row) for row in rows])
     left_out = np.abs(np.log(leave_one_out(parts, seconds)))
     return Fit(
-        factors=tuple(float(factor) for factor in _factors(parts, seconds)),
+        factors=tuple(float(factor) for factor in factors_of(parts, seconds)),
         error=float(np.expm1(np.quantile(left_out, 0.9))),
         median=float(np.expm1(np.median(left_out))),
         rows=len(rows),
@@ -112,13 +112,13 @@ def leave_one_out(parts: np.ndarray[Any, Any], seconds: np.ndarray[Any, Any]) ->
     everything = np.arange(len(seconds))
     return np.array(
         [
-            parts[row] @ _factors(parts[everything != row], seconds[everything != row]) / seconds[row]
+            parts[row] @ factors_of(parts[everything != row], seconds[everything != row]) / seconds[row]
             for row in everything
         ]
     )
 
 
-def _factors(parts: np.ndarray[Any, Any], seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def factors_of(parts: np.ndarray[Any, Any], seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """argmin over factors >= LOWEST of the squared relative errors."""
     relative = parts / seconds[:, None]
     return LOWEST + nnls(relative, 1 - relative @ LOWEST)[0]

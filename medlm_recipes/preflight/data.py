@@ -8,7 +8,9 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.preflight.check import NOT_CHECKED, PASS, WARN, Check
 from medlm_recipes.preflight.facts import UNKNOWN, Facts
 from medlm_recipes.remote import is_remote, local_copy
+from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.token_math import parse_tokens, tokens_at_budget
+from medlm_recipes.tokenization.encoding import smallest_dtype
 from medlm_recipes.training.plan import TrainPlan
 from medlm_recipes.training.sources import SourceUse, notices, uses
 
@@ -82,20 +84,36 @@ def disk_of(config: TrainConfig, plan: TrainPlan, parameters: int) -> Disk:
 
 def _checkpoints(config: TrainConfig, plan: TrainPlan) -> tuple[int, int]:
     """How many the run saves, and how many stand at once at most, one of them half written."""
-    step = plan.step_tokens
-    budgets = {tokens_at_budget(budget, step) for budget in [*plan.budgets, plan.end]}
-    others: set[int] = set()
-    if config.checkpoint_interval:
-        every = parse_tokens(config.checkpoint_interval)
-        first = plan.start // every + 1
-        others = {tokens_at_budget(every * count, step) for count in range(first, plan.end // every + 1)} - budgets
+    budgets, others = _events(plan, config.checkpoint_interval)
     kept = len(others) if config.keep_checkpoints is None else min(len(others), config.keep_checkpoints)
     return len(budgets | others), min(len(budgets) + kept + 1, len(budgets | others))
 
 
+def _events(plan: TrainPlan, interval: str | None) -> tuple[set[int], set[int]]:
+    """The tokens at the ends of the steps that reach budgets, and of the others that reach multiples of an interval."""
+    budgets = {tokens_at_budget(budget, plan.step_tokens) for budget in [*plan.budgets, plan.end]}
+    if interval is None:
+        return budgets, set()
+    every = parse_tokens(interval)
+    counts = range(plan.start // every + 1, plan.end // every + 1)
+    return budgets, {tokens_at_budget(every * count, plan.step_tokens) for count in counts} - budgets
+
+
+def validation_share(config: TrainConfig, plan: TrainPlan) -> tuple[int, int, float]:
+    """How often the run validates, tokens each time, and what that takes of the time of training.
+
+    A token's forward pass is a third of a training step on it, or a quarter where blocks run twice.
+    """
+    splits = [read_shards(stream.shards).facts["splits"]["validation"][stream.source] for stream in plan.validation]
+    tokens = sum(counts["samples"] for counts in splits) * plan.sequence_length
+    times = sum(len(events) for events in _events(plan, config.validation_interval))
+    forward = 1 / (4 if config.parallel.activation_checkpointing else 3)
+    return times, tokens, times * tokens * forward / (plan.end - plan.start)
+
+
 def _token_bytes(plan: TrainPlan) -> int:
     """Of a token in a row: the smallest integer that holds the vocabulary, as shards are written."""
-    return 2 if plan.vocab_size <= 1 << 16 else 4
+    return smallest_dtype(plan.vocab_size).itemsize
 
 
 def _stored(config: TrainConfig) -> int | None:

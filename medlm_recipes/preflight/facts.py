@@ -1,4 +1,4 @@
-"""What a preflight starts from: the shards' manifest where it is there, otherwise what the recipe states in its place."""
+"""What a preflight starts from: the shards' manifest, or what the recipe states until they are there."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def gather(config: TrainConfig) -> Facts:
     """Raises ConfigError when neither shards nor recipe tell vocabulary and sequence length."""
     ranks = config.hardware.ranks or 1
     checks = [_check_batch(config, ranks)]
-    laid_out = checks[0].outcome == PASS
+    laid_out = checks[0].outcome != FAIL
     shards = _read_shards(config, checks)
     plan = None
     if shards and laid_out:
@@ -112,6 +112,7 @@ def _stated(config: TrainConfig) -> Manifest:
             + ", or shards=FOLDER"
         )
     length = keys.sequence_length
+    assert length
     for source, tokens in (keys.train_tokens or {}).items():
         if parse_tokens(tokens) < length:
             raise ConfigError(f"preflight.train_tokens: {source} has {tokens}, less than one row of {length} tokens")

@@ -5,7 +5,7 @@ moves more bytes. `estimate_time` serves preflight and the planning of sweeps.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.preflight.calibration import Fit, fit, seconds_at_peak
 from medlm_recipes.preflight.devices import DEVICES, Device, peak_of
-from medlm_recipes.preflight.work import MPT, Blocks, Code, Layout, blocks_of, code_of, work_of
+from medlm_recipes.preflight.work import MPT, Blocks, Code, Layout, blocks_of, code_of, optimizer_traffic, work_of
 from medlm_recipes.token_math import model_flops_utilization, training_flops_per_token
 
 PARTS = ("matrices", "attention", "memory traffic", "communication", "tensor-parallel sums")
@@ -52,6 +52,9 @@ class TimeEstimate:
     measured_as: str
     notes: tuple[str, ...]
 
+    def noting(self, note: str) -> "TimeEstimate":
+        return replace(self, notes=(*self.notes, note))
+
 
 def estimate_time(
     config: TrainConfig,
@@ -60,11 +63,13 @@ def estimate_time(
     ranks: int,
     tokens: int,
     blocks: Blocks | None = None,
+    counted: dict[str, float] | None = None,
 ) -> TimeEstimate:
     """The time of training `tokens` tokens as the recipe lays it over `ranks` ranks of `hardware.device`.
 
-    blocks: the sizes of a `model.name: hf`, which the recipe does not state. Raises ConfigError when the
-    recipe names no device that is known, trains in fp32, or is of a size that is not given.
+    blocks: the sizes of a `model.name: hf`, which the recipe does not state. counted: what a micro-batch's
+    operators come to on the very model (Simulator.operators); otherwise the closed form. Raises ConfigError
+    when the recipe names no device that is known, trains in fp32, or is of a size that is not given.
     """
     device = _device(config)
     blocks = blocks or blocks_of(config.model, vocab_size, sequence_length)
@@ -73,7 +78,7 @@ def estimate_time(
     layout = layout_of(config, sequence_length, ranks)
     name = config.hardware.device
     assert name is not None
-    step = step_time(blocks, code_of(config.model), layout, name, config.hardware.node_gbps)
+    step = step_time(blocks, code_of(config.model), layout, name, config.hardware.node_gbps, counted)
     rate = layout.tokens * (ranks / layout.tensor_parallel) / step.seconds
     seconds = tokens / rate
     gpu_hours = seconds * ranks / 3600
@@ -91,7 +96,7 @@ def estimate_time(
         kwh=gpu_hours * device.watts / 1000 * config.preflight.power_usage_effectiveness,
         parts=step.parts,
         measured_as=device.measured_as,
-        notes=tuple(_notes(config, name, device)),
+        notes=tuple(_notes(config, name, device, counted is not None)),
     )
 
 
@@ -104,12 +109,21 @@ class StepTime:
     parts: dict[str, float]
 
 
-def step_time(blocks: Blocks, code: Code, layout: Layout, device: str, node_gbps: float | None = None) -> StepTime:
-    """The time of a micro-batch on one rank of a device of DEVICES."""
+def step_time(
+    blocks: Blocks,
+    code: Code,
+    layout: Layout,
+    device: str,
+    node_gbps: float | None = None,
+    counted: dict[str, float] | None = None,
+) -> StepTime:
+    """The time of a micro-batch on one rank of a device of DEVICES; counted: as for estimate_time."""
     known, peak = DEVICES[device], peak_of(device)
     measured = _fit(device)
     factors = np.array(measured.factors)
     work = work_of(blocks, code, layout)
+    if counted:
+        work = replace(work, **counted | {"traffic": counted["traffic"] + optimizer_traffic(blocks, layout)})
     taken = factors * seconds_at_peak(work, known, peak, node_gbps)
     sums = SUMS * work.sums / known.link
     seconds = float(taken.sum()) + sums
@@ -157,14 +171,14 @@ def _device(config: TrainConfig) -> Device:
     return DEVICES[name]
 
 
-def _notes(config: TrainConfig, name: str, device: Device) -> list[str]:
+def _notes(config: TrainConfig, name: str, device: Device, counted: bool) -> list[str]:
     notes = []
     if name != device.measured_as:
         notes.append(f"nothing was measured on {name}: its data sheet with the factors of {device.measured_as}")
     if config.model.compile:
         notes.append("model.compile is left out: fused operators move fewer bytes")
-    if config.model.attention == "eager":
+    if config.model.attention == "eager" and not counted:
         notes.append("attention: eager is left out: it moves the scores through memory, which takes longer")
-    if config.model.loss == "plain":
+    if config.model.loss == "plain" and not counted:
         notes.append("loss: plain is taken for the fused one")
     return notes

@@ -188,8 +188,13 @@ def _traffic(blocks: Blocks, code: Code, layout: Layout) -> float:
     if code.chunked:
         chunks = max(1.0, tokens * blocks.vocab / _CHUNK_LOGITS)
         head += (20 + 16 * chunks) * blocks.vocab * blocks.width
-    held = blocks.parameters * share / layout.shards
-    return blocks.layers * block + head + _OPTIMIZER_BYTES * held / layout.accumulation
+    return blocks.layers * block + head + optimizer_traffic(blocks, layout)
+
+
+def optimizer_traffic(blocks: Blocks, layout: Layout) -> float:
+    """A micro-batch's part of the bytes that a step's optimizer moves on a rank."""
+    held = blocks.parameters / (layout.tensor_parallel * layout.shards)
+    return _OPTIMIZER_BYTES * held / layout.accumulation
 
 
 def _communication(blocks: Blocks, layout: Layout) -> tuple[float, float]:

@@ -51,13 +51,12 @@ def _series(config: SweepConfig, recipe: str, seed: int | None) -> Series:
 
 
 def _leg(config: SweepConfig, run: Run, tokens: int, branch_at: int | None = None) -> Leg:
-    names = [Path(recipe).stem for recipe in config.evaluate]
     return Leg(
         size=Path(run.recipe).stem,
         seed=run.config.seed,
         tokens=tokens,
         run=run.folder,
-        evaluations={name: run.folder / "evaluations" / name / f"tok{tokens}" for name in names},
+        evaluations={name: run.folder / "evaluations" / name / f"tok{tokens}" for name in config.evaluate},
         cooldown=run if branch_at is not None else None,
         branch_at=branch_at,
     )

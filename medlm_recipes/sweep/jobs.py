@@ -19,7 +19,7 @@ class Job:
     """One launch of a training or of an evaluation.
 
     name: no other's of the sweep; a file may be called so. what: the same for people. run: of a training;
-    evaluate: the evaluate recipe's name, of an evaluation. legs: the budgets that wait for it. needs: names
+    evaluate: the benchmark's name, of an evaluation. legs: the budgets that wait for it. needs: names
     of the jobs that come before it.
     """
 

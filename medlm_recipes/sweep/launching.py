@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from medlm_recipes.config.command import MENDABLE, STOPPED
 from medlm_recipes.errors import DataError, RecipeError
@@ -94,16 +96,24 @@ def _alone(plan: SweepPlan) -> Iterator[list[int]]:
     with ExitStack() as held:
         locks = []
         for path in sorted({series.folder.with_name(series.folder.name + ".lock") for series in plan.series}):
-            lock = hold(path, 0.0)
-            if lock is None:
-                print(f"{path}: held by another sweep, or by what a killed one launched; waiting", flush=True)
-                lock = hold(path, _LEAVING_SECONDS)
-            if lock is None:
-                raise DataError(f"{path}: another sweep is at work on these runs; wait for it, or end it")
+            lock = _lock(path)
             held.callback(lock.close)
             held.callback(path.unlink)
             locks.append(lock.fileno())
         yield locks
+
+
+def _lock(path: Path) -> IO[str]:
+    try:
+        lock = hold(path, 0.0)
+        if lock is None:
+            print(f"{path}: held by another sweep, or by what a killed one launched; waiting", flush=True)
+            lock = hold(path, _LEAVING_SECONDS)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made ({error.strerror}); choose other runs") from None
+    if lock is None:
+        raise DataError(f"{path}: another sweep is at work on these runs; wait for it, or end it")
+    return lock
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """What a sweep compares: its series, each with its budgets, checked before anything is launched."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.evaluation.benchmark import read_benchmark
-from medlm_recipes.evaluation.evaluate import read_task
+from medlm_recipes.evaluation.task import read_task
 from medlm_recipes.sweep.designs import all_series
 from medlm_recipes.sweep.series import Leg, Series, override
 
@@ -21,16 +20,17 @@ class SweepPlan:
     def legs(self) -> list[Leg]:
         return [leg for series in self.series for leg in series.legs]
 
+    def evaluate_recipe(self, name: str) -> str:
+        return self.config.evaluate[name][0]
+
     def evaluate_overrides(self, leg: Leg, name: str) -> list[str]:
-        """What is laid over the evaluate recipe called `name` for a budget."""
+        """What is laid over the evaluate recipe of the benchmark `name` for a budget."""
         places = {"checkpoint": leg.checkpoint, "out": leg.evaluations[name]}
-        return [*self.config.evaluate_overrides, *(override(key, path) for key, path in places.items())]
+        own = self.config.evaluate[name][1:]
+        return [*own, *self.config.evaluate_overrides, *(override(key, path) for key, path in places.items())]
 
     def evaluate(self, leg: Leg, name: str) -> EvaluateConfig:
         return load_config(EvaluateConfig, self.evaluate_recipe(name), self.evaluate_overrides(leg, name))
-
-    def evaluate_recipe(self, name: str) -> str:
-        return next(recipe for recipe in self.config.evaluate if Path(recipe).stem == name)
 
 
 def plan_sweep(config: SweepConfig) -> SweepPlan:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from medlm_recipes.sweep.forms import Array
 
-
 _HAIR = 1e-13
 
 

@@ -38,9 +38,9 @@ class Leg:
     """One budget of a series.
 
     tokens: where its checkpoint stands, and where its rows of validation in `run`'s metrics.jsonl are.
-    evaluations: an evaluate recipe's name -> the folder of its results. cooldown: design branch, the run
+    evaluations: a benchmark's name -> the folder of its results. cooldown: design branch, the run
     that goes from the trunk's checkpoint at `branch_at` to `tokens`.
-    problem: why it has no checkpoint; unscored: an evaluate recipe's name -> why it has no results.
+    problem: why it has no checkpoint; unscored: a benchmark's name -> why it has no results.
     Both stay empty as long as nothing is known to have failed, and name no machine's paths.
     """
 

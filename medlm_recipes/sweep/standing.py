@@ -23,7 +23,7 @@ class Standing:
     """What is there of one budget.
 
     checkpoint: None when it is missing or not whole, which `damage` tells apart. can_start: whether its
-    run has something to begin, or to go on, from. evaluated: by the evaluate recipe's name.
+    run has something to begin, or to go on, from. evaluated: by the benchmark's name.
     """
 
     leg: Leg
@@ -94,8 +94,7 @@ def _is_evaluated(plan: SweepPlan, leg: Leg, name: str, checkpoint: Manifest) ->
         return stands(leg.evaluations[name], evaluation)
     except DataError as error:
         raise DataError(
-            f"{error} (a sweep names this folder after its evaluate recipe: a copy of {plan.evaluate_recipe(name)} "
-            "under another name gives another folder)"
+            f"{error} (a sweep names this folder after the benchmark: another name than {name} gives another folder)"
         ) from None
 
 
@@ -122,11 +121,18 @@ def _why_not_trained(series: Series, standing: Standing) -> str:
     leg = standing.leg
     if leg.cooldown and not standing.can_start:
         assert leg.branch_at is not None
-        return f"the trunk has no checkpoint at {in_words(leg.branch_at)} tokens{guard_stop(series.main.folder)}"
+        where = f"the trunk has no checkpoint at {in_words(leg.branch_at)} tokens"
+        if _is_past(series.main.folder, leg.branch_at):
+            return f"{where}, and is past it; remove the trunk to train it anew"
+        return f"{where}{guard_stop(series.main.folder)}"
     state = "damaged" if standing.damage else "missing"
-    if not leg.cooldown and any(tokens_of(folder) > leg.tokens for folder in checkpoint_folders(leg.run)):
+    if not leg.cooldown and _is_past(leg.run, leg.tokens):
         return f"its checkpoint is {state}, and the run is past it; remove the run to train anew"
     return f"its checkpoint is {state}{guard_stop(leg.run)}"
+
+
+def _is_past(run: Path, tokens: int) -> bool:
+    return any(tokens_of(folder) > tokens for folder in checkpoint_folders(run))
 
 
 def guard_stop(run: Path) -> str:

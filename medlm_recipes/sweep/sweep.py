@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.errors import DataError, RecipeError
-from medlm_recipes.evaluation.evaluate import RESULTS
+from medlm_recipes.evaluation.results import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, write_json
 from medlm_recipes.sweep.launching import launch_missing
-from medlm_recipes.sweep.observing import targets
 from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
 from medlm_recipes.sweep.points import DATA, Target
 from medlm_recipes.sweep.slurm import write_jobs
 from medlm_recipes.sweep.standing import look, note_gaps
 from medlm_recipes.sweep.table import describe
+from medlm_recipes.sweep.targets import targets
 
 if TYPE_CHECKING:
     from medlm_recipes.sweep.collect import Sweep
@@ -110,8 +110,6 @@ def _manifest(plan: SweepPlan, compared: "Sweep", foretold: list[Target]) -> Man
             "budgets": {series.name: [leg.tokens for leg in series.legs] for series in plan.series},
             "train": compared.train,
             "evaluate": compared.evaluate,
-            "gain_enough": plan.config.gain_enough,
-            "forecast": [Path(recipe).stem for recipe in plan.config.forecast],
         },
         inputs={name: hash_file(path) if path.is_file() else "absent" for name, path in read.items()},
         facts={"summary": [*compared.recommendation, *compared.summary], GAPS: _gaps(plan)},

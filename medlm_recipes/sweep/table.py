@@ -31,7 +31,8 @@ def describe(plan: SweepPlan, standings: list[list[Standing]]) -> str:
 
 
 def _heading(plan: SweepPlan, series: Series) -> str:
-    line = f"{series.name}: {series.folder}, {len(series.legs)} budgets, evaluated by {', '.join(plan.config.evaluate)}"
+    names = ", ".join(plan.config.evaluate) or "perplexity alone"
+    line = f"{series.name}: {series.folder}, {len(series.legs)} budgets; {names}"
     if series.trunk is None:
         return f"{line}\n  one run to {in_words(series.training.end)} tokens, evaluated at what it saves on its way"
     keys = plan.config.cooldown
@@ -61,7 +62,7 @@ def _rows(series: Series, standings: list[Standing], rates: Rates) -> Iterator[l
             _tokens(start),
             *_spent(rates.cost(leg.tokens - start)),
             "there" if standing.checkpoint else "not whole" if standing.damage else "missing",
-            f"{sum(standing.evaluated.values())} of {len(standing.evaluated)}",
+            f"{sum(standing.evaluated.values())} of {len(standing.evaluated)}" if standing.evaluated else "none asked",
         ]
 
 

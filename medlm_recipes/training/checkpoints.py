@@ -1,12 +1,14 @@
 """Reading a checkpoint's weights without a process group or a GPU."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.default_planner import _EmptyStateDictLoadPlanner
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
 
 from medlm_recipes.config.model import ModelKeys
@@ -14,33 +16,53 @@ from medlm_recipes.models.building import rebuild_model
 from medlm_recipes.training.model import ARCHITECTURE
 from medlm_recipes.training.run_folder import read_checkpoint
 
+_READ_AT_ONCE = 1 << 28  # bytes held besides the model; one tensor may be larger
+_MODEL = "state.model."  # before a weight's name in a sharded checkpoint
 
-def load_model(checkpoint: str | Path) -> Any:
-    """The bare Hugging Face model of a checkpoint, on CPU in fp32, in eval mode.
 
+def load_model(checkpoint: str | Path, dtype: torch.dtype = torch.float32) -> Any:
+    """The bare Hugging Face model of a checkpoint, on CPU in `dtype`, in eval mode.
+
+    Weights are read and cast a few at a time, so that memory holds the model once, in `dtype`.
     A checkpoint is read by torch's own unpickling: load only checkpoints that you or people you
     trust have made. Raises DataError when it is not whole.
     """
     folder = Path(checkpoint)
     manifest = read_checkpoint(folder)
-    # In fp32, which flash-attn does not take, and for machines that it is not installed on.
+    # flash-attn takes no fp32, and need not be installed where a checkpoint is read.
     keys = replace(ModelKeys(**manifest.config["model"]), attention="sdpa")
-    model = rebuild_model(manifest.facts[ARCHITECTURE], keys)
-    weights = _read_weights(folder)
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()}, strict=True)
-    model.tie_weights()
+    model = rebuild_model(manifest.facts[ARCHITECTURE], keys, dtype)
+    parameters = model.state_dict(keep_vars=True)  # tied weights under each of their names
+    missing = set(parameters)
+    with torch.no_grad():
+        for name, weight in _read_weights(folder):
+            parameters[name.removeprefix("model.")].copy_(weight)
+            missing.remove(name.removeprefix("model."))
+    assert not missing, f"{folder} holds no {sorted(missing)[:3]}"
     return model.eval()
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def _read_weights(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     if not (folder / ".metadata").is_file():
         # The run was not sharded: Composer wrote one file by torch.save.
-        return torch.load(folder / "rank0.pt", map_location="cpu", weights_only=False)["state"]["model"]
-    state: dict[str, Any] = {}
-    _load_state_dict(
-        state,
-        storage_reader=FileSystemReader(folder),
-        planner=_EmptyStateDictLoadPlanner(keys={"state.model"}),
-        no_dist=True,
-    )
-    return state["state"]["model"]
+        saved = torch.load(folder / "rank0.pt", map_location="cpu", weights_only=False, mmap=True)
+        yield from saved["state"]["model"].items()
+        return
+    described = FileSystemReader(folder).read_metadata().state_dict_metadata
+    weights = {key: value for key, value in described.items() if key.startswith(_MODEL)}
+    group: dict[str, torch.Tensor] = {}
+    for key, value in weights.items():
+        assert isinstance(value, TensorStorageMetadata)
+        group[key] = torch.empty(value.size, dtype=value.properties.dtype)
+        if sum(tensor.nbytes for tensor in group.values()) >= _READ_AT_ONCE:
+            yield from _read(folder, group)
+            group = {}
+    yield from _read(folder, group)
+
+
+def _read(folder: Path, group: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    if group:
+        planner = DefaultLoadPlanner(flatten_state_dict=False)
+        _load_state_dict(dict(group), FileSystemReader(folder), planner=planner, no_dist=True)
+    for key, tensor in group.items():
+        yield key.removeprefix(_MODEL), tensor

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from medlm_recipes.callbacks.initial_loss import TOLERANCE, InitialLossCheck
+from medlm_recipes.callbacks.initial_loss import InitialLossCheck
+from medlm_recipes.token_math import INITIAL_LOSS_TOLERANCE as TOLERANCE
 from medlm_recipes.token_math import initial_loss
 
 EXPECTED = initial_loss(800, 128)

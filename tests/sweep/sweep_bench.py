@@ -57,10 +57,10 @@ class Bench:
             "budgets": ["1_000tok", "2_000tok"],
         }
         self.write("train", self.train)
-        task = ROOT / "yamls/evaluate/tasks/option_likelihood.yaml"
+        task = ROOT / "yamls/evaluate/tasks/likelihood.yaml"
         benchmark = str(self.folder / "benchmark.jsonl")
         self.write("evaluate", {"checkpoint": "???", "benchmark": benchmark, "task": str(task), "out": "???"})
-        recipes = {name: str(self.folder / f"{name}.yaml") for name in ("train", "evaluate")}
+        recipes = {"train": f"{self.folder}/train.yaml", "evaluate": {"evaluate": [f"{self.folder}/evaluate.yaml"]}}
         self.sweep = self.write("sweep", {"out": str(self.folder / "sweep"), "ranks": 2, **recipes})
 
     @property
@@ -133,7 +133,7 @@ def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
         "p_above_chance": sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(right, n + 1)),
     }
     common = {
-        "task": "option_likelihood",
+        "task": "likelihood",
         "benchmark": "benchmark.jsonl",
         "n": n,
         "chance": chance,

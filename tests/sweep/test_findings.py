@@ -11,11 +11,13 @@ from synthetic import gap, score, series
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.sweep.collect import collect, read_sweep
 from medlm_recipes.sweep.findings import Findings, find
-from medlm_recipes.sweep.observing import observe, targets
+from medlm_recipes.sweep.observing import observe
 from medlm_recipes.sweep.plan import plan_sweep
 from medlm_recipes.sweep.points import Observed, Point, Validation, observed_from
+from medlm_recipes.sweep.scores import changes
 from medlm_recipes.sweep.summary import recommend, summarize
 from medlm_recipes.sweep.sweep import sweep
+from medlm_recipes.sweep.targets import targets
 
 DIVERGED = {"pubmed": Validation(None, None, None)}
 
@@ -54,10 +56,10 @@ def test_reads_the_rows_at_exactly_a_checkpoint_and_the_last_of_them(finished: B
 
 
 def test_answers_are_read_question_by_question(finished: Bench) -> None:
-    """Several lines of a question, asked with other demonstrations, are their mean; an incomplete file is not used."""
+    """Several lines of a question, asked with other demonstrations, are their mean."""
     plan = plan_sweep(finished.config())
     for leg, asked in zip(plan.legs, (240, 240, 239), strict=True):
-        rows = [{"index": number, "acc": float(number % 3 == 0)} for number in range(asked)]
+        rows = [{"id": f"q{number:03}", "acc": float(number % 3 == 0), "prompt_hash": "p"} for number in range(asked)]
         if leg is plan.legs[1]:
             rows += [row | {"acc": 1.0} for row in rows]
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -66,7 +68,9 @@ def test_answers_are_read_question_by_question(finished: Bench) -> None:
     first, second, third = (point.scores["evaluate"] for point in series.points)
     assert first.answers.split()[:4] == ["1", "0", "0", "1"] and len(first.answers.split()) == 240
     assert second.answers.split()[:4] == ["1", "0.5", "0.5", "1"]
-    assert third.answers == "" and first.questions == "b" * 16
+    assert first.questions == second.questions != third.questions  # one question is not among those
+    (change, other) = changes([series], "evaluate")
+    assert change.paired and not other.paired
 
 
 def test_a_line_that_a_kill_has_cut_and_missing_files_are_gaps(bench: Bench) -> None:

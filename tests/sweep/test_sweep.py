@@ -80,15 +80,15 @@ def test_launches_what_is_missing(finished: Bench, launched: list[list[str]]) ->
 def test_launches_evaluations(bench: Bench, launched: list[list[str]], ranks: int) -> None:
     for tokens in bench.budgets:
         bench.make_checkpoint(tokens)
-    bench.make_evaluation(bench.budgets[0], 60, 240, "evaluate_overrides=[seed=5]")
+    bench.make_evaluation(bench.budgets[0], 60, 240, "evaluate_overrides=[seeds=5]")
     with pytest.raises(RecipeError, match=r"2 gaps.*\n.*train tok2048 evaluate: not evaluated"):
-        sweep(bench.config("evaluate_overrides=[seed=5]", f"evaluate_ranks={ranks}"), dry_run=False)
+        sweep(bench.config("evaluate_overrides=[seeds=5]", f"evaluate_ranks={ranks}"), dry_run=False)
     assert len(launched) == 2
     start = [] if ranks == 1 else ["-m", "composer.cli", "-n", "3"]
     assert launched[0][1:-3] == [*start, str(ROOT / "recipes/evaluate.py"), str(bench.folder / "evaluate.yaml")]
     run = bench.folder / "run"
     assert launched[0][-3:] == [
-        "seed=5",
+        "seeds=5",
         f'checkpoint="{run}/checkpoints/tok2048"',
         f'out="{run}/evaluations/evaluate/tok2048"',
     ]
@@ -138,7 +138,7 @@ def test_another_recipes_run_is_refused(finished: Bench) -> None:
 
 def test_an_evaluation_with_other_settings_is_refused(finished: Bench) -> None:
     plan = plan_sweep(finished.config("evaluate_overrides=[limit=7]"))
-    with pytest.raises(DataError, match=r"limit: None, now 7.*a copy of .*evaluate.yaml under another name"):
+    with pytest.raises(DataError, match=r"limit: None, now 7.*another name than evaluate gives another folder"):
         look(plan, plan.series[0])
 
 
@@ -153,6 +153,8 @@ def test_an_evaluation_with_other_settings_is_refused(finished: Bench) -> None:
         ("train_overrides=[max_duration=5]", "max_duration"),
         ("evaluate_overrides=[benchmark=nowhere.jsonl]", "nowhere.jsonl: no such file"),
         ("evaluate_overrides=[task=nowhere.yaml]", "task: nowhere.yaml"),
+        ("evaluate={medqa: [limit=3]}", "medqa: write [recipe.yaml, key=value, ...]"),
+        ("evaluate={med/qa: [a.yaml]}", "'med/qa' names folders"),
         ("seeds=[1,2]", "runs: missing"),
     ],
 )
