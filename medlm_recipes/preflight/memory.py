@@ -10,7 +10,6 @@ from medlm_recipes.preflight.memory_search import largest_micro_batch
 from medlm_recipes.preflight.memory_setup import RankSetup, setup_of
 from medlm_recipes.preflight.memory_simulator import RankMemory, SimulationError, Simulator
 from medlm_recipes.preflight.memory_verdict import (
-    FITS,
     Verdict,
     judge,
     most_that_fits,
@@ -62,22 +61,21 @@ class MemoryReport:
 
 
 def memory_report(
-    config: TrainConfig, vocab_size: int, sequence_length: int, end_of_text: int, ranks: int
+    config: TrainConfig, vocab_size: int, sequence_length: int, end_of_text: int, ranks: int, simulator: Simulator
 ) -> MemoryReport:
     """What a rank of the recipe holds on the GPU that `hardware.device` names, and the verdict.
 
     vocab_size: tokens of the shards' tokenizer; sequence_length: tokens a row. Raises ConfigError for a
-    model that cannot be built.
+    model that cannot be built, SimulationError for one that can neither be simulated nor be told by formulas.
     """
     setup = setup_of(config, vocab_size, sequence_length, end_of_text, ranks)
     device = config.hardware.device
     share = config.global_batch // config.parallel.data_ranks(ranks)
-    with Simulator() as simulator:
-        question = _Question(simulator, setup, usable_memory(device), workspaces(device))
-        try:
-            report = question.simulated(share, config.hardware.nodes)
-        except SimulationError as error:
-            report = question.estimated(str(error))
+    question = _Question(simulator, setup, usable_memory(device), workspaces(device))
+    try:
+        report = question.simulated(share, config.hardware.nodes)
+    except SimulationError as error:
+        report = question.estimated(str(error))
     return replace(report, notes=[*report.notes, *_notes(config)])
 
 
@@ -143,9 +141,7 @@ class _Question:
         if self.usable is None:
             return None
         bound = most_that_fits(self.usable) - self.workspace
-        return largest_micro_batch(
-            lambda size: self.memory(replace(setup, micro_batch=size)), setup.micro_batch, bound
-        )
+        return largest_micro_batch(lambda size: self.memory(replace(setup, micro_batch=size)), setup.micro_batch, bound)
 
     def with_workspace(self, peak: Peak) -> Peak:
         return replace(peak, kinds=peak.kinds | {"temporary": peak.kinds["temporary"] + self.workspace})
