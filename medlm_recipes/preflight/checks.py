@@ -8,6 +8,8 @@ from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.train import OptimizerKeys, TrainConfig
 from medlm_recipes.preflight.check import FAIL, NOT_CHECKED, PASS, WARN, Check
 from medlm_recipes.preflight.facts import Facts
+from medlm_recipes.preflight.memory import MemoryReport
+from medlm_recipes.preflight.memory_verdict import FITS, TIGHT, TOO_LARGE, UNKNOWN
 from medlm_recipes.token_math import (
     INITIAL_LOSS_TOLERANCE,
     in_words,
@@ -31,6 +33,14 @@ def checks_of(config: TrainConfig, facts: Facts, parameters: int | None) -> Iter
     yield _attention(config.model)
     yield _first_loss(config, facts, parameters)
     yield _canonical_nodes(config)
+
+
+def check_memory(memory: MemoryReport | None, missing: str) -> Check:
+    """missing: why there is no report."""
+    if memory is None:
+        return Check("memory", NOT_CHECKED, missing)
+    outcome = {FITS: PASS, TIGHT: WARN, TOO_LARGE: FAIL, UNKNOWN: NOT_CHECKED}[memory.verdict.word]
+    return Check("memory", outcome, f"{memory.verdict.word}: {memory.verdict.reason}")
 
 
 def _vocabulary(keys: ModelKeys, facts: Facts) -> Check:

@@ -71,12 +71,15 @@ def shape_of_setup(setup: RankSetup) -> Shape | None:
 def closed_form(setup: RankSetup) -> Peak | None:
     """Where a rank holds most, by kind; None for a model whose shape is not stated.
 
-    Three places are candidates: the loss, the last block but one in its backward pass, and the optimizer.
+    Candidates are the loss, the last block but one in its backward pass, the optimizer and validation.
     """
     shape = shape_of_setup(setup)
     if shape is None:
         return None
-    return max((_at_loss(shape, setup), _in_block(shape, setup), _in_optimizer(shape, setup)), key=lambda p: p.total)
+    places = [_at_loss(shape, setup), _in_block(shape, setup), _in_optimizer(shape, setup)]
+    if setup.validation:
+        places.append(_in_validation(shape, setup))
+    return max(places, key=lambda place: place.total)
 
 
 def _at_loss(shape: Shape, setup: RankSetup) -> Peak:
@@ -124,6 +127,17 @@ def _in_optimizer(shape: Shape, setup: RankSetup) -> Peak:
     return Peak("optimizer", "", _all(ours))
 
 
+def _in_validation(shape: Shape, setup: RankSetup) -> Peak:
+    """Logits and log-probabilities, and these in fp32 under autocast, as Composer's metric makes them at once."""
+    logits = (8 if setup.autocast else 2 * _bytes_of_logits(setup)) * setup.micro_batch * setup.sequence * shape.vocab
+    kinds = _states(shape, setup) | {
+        "gradients": _gradients(shape, setup),
+        "logits and loss": logits,
+        "gathered parameters": _gathered(shape, setup, blocks=1),
+    }
+    return Peak("validation head", "", _all(kinds))
+
+
 def _kept(shape: Shape, setup: RankSetup) -> float:
     """Bytes a token and hidden unit that a block keeps for its backward pass.
 
@@ -161,7 +175,9 @@ def _loss(shape: Shape, setup: RankSetup) -> float:
         return (12 + _bytes_of_logits(setup)) * tokens * shape.vocab + states
     chunk = max(CHUNK_ELEMENTS // shape.vocab // 128 * 128, 128)
     per_logit = 16 if tokens > chunk else 10
-    return per_logit * min(chunk, tokens) * shape.vocab + 4 * shape.vocab * shape.n_embd + 2 * states
+    # The last validation batch's logits are held until the first training step's outputs replace them.
+    validated = _bytes_of_logits(setup) * tokens * shape.vocab if setup.validation else 0
+    return per_logit * min(chunk, tokens) * shape.vocab + 4 * shape.vocab * shape.n_embd + 2 * states + validated
 
 
 def _states(shape: Shape, setup: RankSetup) -> Kinds:

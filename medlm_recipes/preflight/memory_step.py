@@ -46,10 +46,9 @@ class Simulated:
 
 
 def simulate(setup: RankSetup, depth: int | None = None) -> Simulated:
-    """Run two training steps of rank 0, a validation batch between them where the setup has one.
+    """Run training steps of rank 0 until one is like any later one; a validation batch before it where asked for.
 
-    Under `fake_cuda`; a model cut to `depth` blocks. Optimizer states are there from the first step on,
-    so that the second is any later one.
+    Under `fake_cuda`; a model cut to `depth` blocks.
     """
     with _process_group(setup.ranks):
         model, blocks, whole, parameters = memory_models.build(setup.model, depth)
@@ -159,24 +158,35 @@ def _run(state: State, setup: RankSetup, blocks: torch.nn.ModuleList, ledger: Le
     batch = {"input_ids": tokens, "labels": tokens}
     model.train()
     with ledger.watch(model, blocks):
-        for step in range(2):
+        if setup.validation:
+            # Its forward pass is the first; what the optimizer keeps needs no backward pass before it.
+            for parameter in parameters:
+                parameter.grad = torch.zeros_like(parameter)
+            _update(setup, optimizer, parameters, ledger)
+            _validate(state, batch, ledger)
+        else:
             _forward_and_backward(state, setup, batch, ledger)
-            ledger.call("gradients", [parameter.grad for parameter in parameters])
-            ledger.phase, ledger.where = "optimizer", ""
-            clip([parameter.grad for parameter in parameters if parameter.grad is not None], 1.0)
-            optimizer.step()
-            ledger.call("optimizer", [list(held.values()) for held in optimizer.state.values()])
-            if not setup.accumulation:
-                optimizer.zero_grad(set_to_none=True)
-            if setup.outputs == "step":
-                state.outputs = state.loss = None
-            if setup.validation and step == 0:
-                _validate(state, batch, ledger)
+            _update(setup, optimizer, parameters, ledger)
+        _forward_and_backward(state, setup, batch, ledger)
+        _update(setup, optimizer, parameters, ledger)
+
+
+def _update(setup: RankSetup, optimizer: Any, parameters: list[torch.Tensor], ledger: Ledger) -> None:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    ledger.call("gradients", gradients)
+    ledger.phase, ledger.where = "optimizer", ""
+    clip(gradients, 1.0)
+    optimizer.step()
+    ledger.call("optimizer", [list(held.values()) for held in optimizer.state.values()])
 
 
 def _forward_and_backward(state: State, setup: RankSetup, batch: dict[str, torch.Tensor], ledger: Ledger) -> None:
-    """As Composer's Trainer._train_microbatch: outputs and loss stay on the state."""
+    """As Composer's Trainer._train_microbatch: outputs and loss stay on the state, gradients until the next step."""
     ledger.phase, ledger.where = "forward", ""
+    if setup.outputs == "step":
+        state.outputs = state.loss = None
+    if not setup.accumulation:
+        state.optimizers[0].zero_grad(set_to_none=True)
     with get_precision_context(state.precision):
         state.outputs = state.model(batch)
         state.loss = state.model.loss(state.outputs, batch)

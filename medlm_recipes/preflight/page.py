@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.optim.learning_rate import learning_rate
-from medlm_recipes.preflight.report import Report, counted, in_bytes, in_days
+from medlm_recipes.preflight.report import Report, beside, counted, in_bytes, in_days, in_gib, largest, where
 from medlm_recipes.token_math import in_words
 
 PAGE = "preflight.html"
@@ -53,6 +53,8 @@ def page_of(config: TrainConfig, report: Report) -> str:
         title=f"{config.model.pretrained or config.model.name}{size}, on {where}",
         counts=report.verdict.partition(": ")[2],
         tiles=_tiles(config, report),
+        memory_parts=_memory_parts(report),
+        told=_memory_told(report),
         time_parts=_time_parts(report),
         storage=_storage(report),
         curve=_curve(config, report),
@@ -61,8 +63,13 @@ def page_of(config: TrainConfig, report: Report) -> str:
 
 
 def _tiles(config: TrainConfig, report: Report) -> list[Tile]:
-    time, data = report.time, report.data
+    memory, time, data = report.memory, report.time, report.data
     tiles = []
+    if memory:
+        used = f"{in_gib(memory.peak.total)} of {in_gib(memory.usable)} a GPU at the peak"
+        tiles.append(Tile("Memory", memory.verdict.word, used))
+    else:
+        tiles.append(Tile("Memory", "not known", report.missing["memory"]))
     if time:
         tiles.append(Tile("Time", in_days(time.seconds), f"{in_days(time.low)} to {in_days(time.high)}"))
         energy = f"{time.kwh / 1000:,.1f} MWh at most"
@@ -77,6 +84,35 @@ def _tiles(config: TrainConfig, report: Report) -> list[Tile]:
         most = max(source.epochs for source in data.sources)
         tiles.append(Tile("Data", f"{data.passes:.2f} passes", f"no source more than {most:.2f} times"))
     return tiles
+
+
+def _memory_parts(report: Report) -> list[Part]:
+    """The peak by kind, and what is left; shares are of what is usable, or of the peak where that is more."""
+    memory = report.memory
+    if memory is None:
+        return []
+    whole = max(memory.peak.total, memory.usable or 0)
+    parts = [
+        Part(name, size / whole, in_gib(size), colour)
+        for (name, size), colour in zip(memory.peak.kinds.items(), _COLOURS, strict=False)
+        if size >= 0.001 * whole
+    ]
+    if memory.usable and memory.usable > memory.peak.total:
+        left = memory.usable - memory.peak.total
+        parts.append(Part("free", left / whole, in_gib(left), "#dfe4e8"))
+    return parts
+
+
+def _memory_told(report: Report) -> list[str]:
+    memory = report.memory
+    if memory is None:
+        return []
+    told = [
+        f"{memory.verdict.reason}. Most is held {where(memory.peak)}, by {memory.method}{beside(memory)}.",
+    ]
+    if memory.largest_micro_batch is not None:
+        told.append(f"A {largest(memory.largest_micro_batch, memory.largest_even_micro_batch)}.")
+    return told + [f"{note}." for note in memory.notes]
 
 
 def _time_parts(report: Report) -> list[Part]:

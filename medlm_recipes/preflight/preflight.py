@@ -8,11 +8,12 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish, read_manifest, write_json
 from medlm_recipes.models.shape import shape_of
-from medlm_recipes.preflight.base import Base, blocks_of_base, read_base
+from medlm_recipes.preflight.base import blocks_of_base, read_base
 from medlm_recipes.preflight.check import NOT_CHECKED, Check
-from medlm_recipes.preflight.checks import checks_of
+from medlm_recipes.preflight.checks import check_memory, checks_of
 from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of, validation_share
 from medlm_recipes.preflight.facts import SHARDS, Facts, gather
+from medlm_recipes.preflight.memory import MemoryReport, memory_report
 from medlm_recipes.preflight.memory_setup import setup_of
 from medlm_recipes.preflight.memory_simulator import SimulationError, Simulator
 from medlm_recipes.preflight.rehearsal import rehearse
@@ -52,19 +53,22 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
     parameters = shape.parameters if shape else blocks.parameters if blocks else None
     missing: dict[str, str] = {}
     with Simulator() as simulator:
+        memory = _memory(config, facts, simulator, missing)
         time = _with_validation(config, plan, _time(config, facts, blocks, simulator, missing))
     use = data_use(facts)
     model = shape.words if shape else f"{config.model.pretrained}, {_size(parameters)}"
     return Report(
         run=run_of(config, facts, model, parameters),
+        memory=memory,
         time=time,
         data=use,
         disk=disk_of(config, plan, parameters) if parameters else None,
         loading=loading_of(config, plan, time.tokens_per_second) if time else None,
         schedule=schedule_of(config, plan),
         checks=[
+            check_memory(memory, missing.get("memory", "")),
             *facts.checks,
-            *_base_check(base),
+            *([base.check] if base else []),
             check_data(use),
             *checks_of(config, facts, parameters),
             _rehearsal(config, facts, rehearsed),
@@ -79,12 +83,21 @@ def _rehearsal(config: TrainConfig, facts: Facts, wanted: bool) -> Check:
     return Check("rehearsal", NOT_CHECKED, "preflight.rehearse=true runs train on a tiny version of the recipe")
 
 
-def _base_check(base: Base | None) -> list[Check]:
-    return [base.check] if base else []
-
-
 def _size(parameters: int | None) -> str:
     return f"about {parameters:,} parameters" if parameters else "whose size is not known here"
+
+
+def _memory(config: TrainConfig, facts: Facts, simulator: Simulator, missing: dict[str, str]) -> MemoryReport | None:
+    plan, device = facts.plan, config.hardware.device
+    if device is None or device == "cpu" or not facts.laid_out:
+        missing["memory"] = "no GPU is named" if facts.laid_out else "the batch does not lie evenly on the ranks"
+        return None
+    known = plan.vocab_size, plan.sequence_length, plan.shards.facts["end_of_text"], facts.ranks
+    try:
+        return memory_report(config, *known, simulator)
+    except (ConfigError, SimulationError) as error:
+        missing["memory"] = str(error)
+        return None
 
 
 def _time(

@@ -10,6 +10,9 @@ from medlm_recipes.optim.learning_rate import learning_rate
 from medlm_recipes.preflight.check import FAIL, NOT_CHECKED, PASS, WARN, Check
 from medlm_recipes.preflight.data import DataUse, Disk, Loading
 from medlm_recipes.preflight.facts import SHARDS, UNKNOWN, Facts
+from medlm_recipes.preflight.memory import ESTIMATED, Alternative, MemoryReport
+from medlm_recipes.preflight.memory_extrapolation import Peak
+from medlm_recipes.preflight.memory_verdict import GIB
 from medlm_recipes.preflight.time import TimeEstimate
 from medlm_recipes.token_math import in_words, steps_to
 from medlm_recipes.training.plan import TrainPlan
@@ -46,9 +49,10 @@ class Landmark:
 
 @dataclass(frozen=True)
 class Report:
-    """time, loading, disk: None where `missing` says why, by the name of the field."""
+    """memory, time: None where `missing` says why, by the name of the field; loading goes with time."""
 
     run: Run
+    memory: MemoryReport | None
     time: TimeEstimate | None
     data: DataUse
     disk: Disk | None
@@ -110,7 +114,13 @@ def schedule_of(config: TrainConfig, plan: TrainPlan) -> list[Landmark]:
 
 def as_text(report: Report) -> str:
     """For the terminal."""
-    lines = [*_run_lines(report.run), *_time_lines(report), *_data_lines(report), *_check_lines(report.checks)]
+    lines = [
+        *_run_lines(report.run),
+        *_memory_lines(report),
+        *_time_lines(report),
+        *_data_lines(report),
+        *_check_lines(report.checks),
+    ]
     return "\n".join([*lines, "", f"{'VERDICT':<10}{report.verdict}"])
 
 
@@ -119,6 +129,47 @@ def _run_lines(run: Run) -> Iterator[str]:
     yield f"{'':<10}vocabulary {run.vocab_size:,}, rows of {run.sequence_length:,} tokens (by {run.facts_from})"
     on = f"{run.ranks} x {run.device} on {counted(run.hosts, 'host')}" if run.device else "no cluster named"
     yield f"{'':<10}{on}; {in_words(run.end - run.start)} tokens in {run.steps:,} steps of {run.step_tokens:,}"
+
+
+def _memory_lines(report: Report) -> Iterator[str]:
+    memory = report.memory
+    yield ""
+    if memory is None:
+        yield f"{'MEMORY':<10}not simulated: {report.missing['memory']}"
+        return
+    yield f"{'MEMORY':<10}{memory.verdict.word}: {in_gib(memory.peak.total)} of {in_gib(memory.usable)} at the peak"
+    yield f"{'':<10}{where(memory.peak)}, by {memory.method}" + beside(memory)
+    kinds = sorted(memory.peak.kinds.items(), key=lambda kind: -kind[1])
+    yield f"{'':<10}" + ", ".join(f"{name} {size / GIB:.1f}" for name, size in kinds if size >= 0.05 * GIB)
+    if memory.largest_micro_batch is not None:
+        yield f"{'':<10}{largest(memory.largest_micro_batch, memory.largest_even_micro_batch)}"
+    for other in memory.alternatives:
+        more = "" if other.largest_micro_batch is None else f", micro-batch up to {other.largest_micro_batch}"
+        yield f"{'':<10}with {settings(other)}: {in_gib(other.peak.total)}, {other.verdict.word}{more}"
+    for note in memory.notes:
+        yield f"{'':<10}note: {note}"
+
+
+def where(peak: Peak) -> str:
+    return f"in {peak.phase}" + (f" at {peak.module}" if peak.module else "")
+
+
+def beside(memory: MemoryReport) -> str:
+    if memory.method == ESTIMATED or memory.estimate is None:
+        return ""
+    return f" (closed form: {in_gib(memory.estimate.total)})"
+
+
+def largest(micro_batch: int, even: int | None) -> str:
+    if not micro_batch:
+        return "micro-batch of one sequence does not fit with room to spare"
+    laid = f"; {even} is the largest that divides a rank's share" if even and even != micro_batch else ""
+    return f"micro-batch up to {micro_batch} fits with room to spare{laid}"
+
+
+def settings(other: Alternative) -> str:
+    """As on the command line."""
+    return " ".join(f"parallel.{name}={str(value).lower()}" for name, value in other.settings.items())
 
 
 def _time_lines(report: Report) -> Iterator[str]:
@@ -180,6 +231,11 @@ def in_days(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.2g} seconds"
+
+
+def in_gib(size: float | None) -> str:
+    """As GPUs' memory is told."""
+    return "unknown" if size is None else f"{size / GIB:.1f} GiB"
 
 
 def in_bytes(size: int) -> str:
