@@ -13,6 +13,7 @@ from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_a_pass
 from medlm_recipes.shards.tasks import differs_in_labels, row_tokens, task_of
 from medlm_recipes.token_math import (
+    duration_in_tokens,
     in_words,
     initial_loss,
     padded_vocabulary,
