@@ -14,6 +14,7 @@ from medlm_recipes.evaluation.questions import demonstrations, hash_demonstratio
 from medlm_recipes.evaluation.results import RESULTS, SAMPLES, invalid, read_results
 from medlm_recipes.evaluation.task import HEADED, generates, generation_of, protocol_of, read_task
 from medlm_recipes.manifest import Manifest, decisive, hash_json, is_made, publish, read_manifest, write_json
+from medlm_recipes.remote import cache_folder
 
 # Where things stand, which their hashes name, and what changes no score.
 _NOT_DECISIVE = (
@@ -129,7 +130,11 @@ def _contaminated(
     from medlm_recipes.evaluation.contamination import find_contaminated
     from medlm_recipes.evaluation.summary import by_contamination
 
-    return {"contaminated": by_contamination(find_contaminated(questions, config.shards), answers, questions)}
+    # Of a run's budgets the first looks for all.
+    made_from = [read_manifest(config.shards, "convert_text_to_mds").__dict__, questions]
+    kept = cache_folder() / "contamination" / hash_json(made_from)
+    found = find_contaminated(questions, config.shards, out=kept)
+    return {"contaminated": by_contamination(found, answers, questions)}
 
 
 def _report(results: dict[str, Any], out: str) -> None:

@@ -266,7 +266,10 @@ def test_a_fine_tuned_head_chooses(made: Path, tmp_path: Path) -> None:
         evaluated("likelihood", f"checkpoint={scorer}", f"benchmark={made}/medqa", f"out={tmp_path}/e")
 
 
-def test_questions_that_stand_in_the_training_data_are_scored_apart(made: Path, line: Path, tmp_path: Path) -> None:
+def test_questions_that_stand_in_the_training_data_are_scored_apart(
+    made: Path, line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     texts = [document.text for document in read_documents(line / "documents", "train", "pubmed-abstracts")][:3]
     questions = [
         {"question": text, "options": {"A": f"one {at}", "B": f"two {at}"}, "answer_idx": "A", "answer": f"one {at}"}
@@ -280,6 +283,7 @@ def test_questions_that_stand_in_the_training_data_are_scored_apart(made: Path, 
     assert found["share"] == 0.5 and found["ids"] == ["1"]
     assert found["contaminated"]["value"] == samples[0]["acc"] and found["clean"]["value"] == samples[1]["acc"]
     assert results["hashes"]["shards"]
+    assert len(list((tmp_path / "cache/medlm-recipes/contamination").iterdir())) == 1  # for the run's other checkpoints
 
 
 @pytest.mark.parametrize(
