@@ -80,7 +80,7 @@ def test_perplexity_windows_are_those_of_lm_eval(pair: tuple[Any, Any]) -> None:
     assert found == pytest.approx(theirs(pair).loglikelihood_rolling(requests, disable_tqdm=True), abs=1e-2, rel=1e-6)
 
 
-def test_a_task_of_lm_eval_gets_the_same_predictions_and_accuracy(pair: tuple[Any, Any]) -> None:
+def test_a_task_of_lm_eval_gets_the_same_predictions_and_accuracy(gpt2: tuple[Any, Any]) -> None:
     from datasets import Dataset
 
     rows = [
@@ -100,7 +100,7 @@ def test_a_task_of_lm_eval_gets_the_same_predictions_and_accuracy(pair: tuple[An
     }
     found = [
         simple_evaluate(model=model, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0)
-        for model in (ours(pair), theirs(pair))
+        for model in (ours(gpt2), theirs(gpt2))
     ]
     assert found[0]["results"]["asked"] == found[1]["results"]["asked"]
     for mine, other in zip(*(one["samples"]["asked"] for one in found), strict=True):
