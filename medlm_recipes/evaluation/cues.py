@@ -20,7 +20,8 @@ ANSWER = re.compile(
 )
 ANS = re.compile(r"(?im)^\s*(?:ans\b|answer\b(?=\s*[-(.'\"]))[.:\s-]*(?:is\b)?[:\s-]*")
 NOT_THE = re.compile(
-    r"(?i)\b(?:another|other|one|possible|potential|alternative|alternate|second|third|wrong|incorrect|false|least|worst"
+    r"(?i)\b(?:another|other|one|possible|potential|alternative|alternate|second|third|wrong|incorrect|false|least"
+    r"|worst"
     r"|each|every|this|that|no|any|initial|previous|tempting|student's|unlikely|not|these|those|two|both|multiple|first"
     r"|if|whether|your|his|her|their|common|next best) "
 )
@@ -50,8 +51,9 @@ JUDGED = re.compile(
 )
 MADE = re.compile(rf"(?i)\s+the (?P<praise>{PRAISE}\b(?: (?!if\b)[\w-]+){{0,4}})")
 UNSURE = re.compile(
-    r"(?i)(?:\b(?:not|never|whether|unless|doubt|unsure|unlikely|cannot|might|may|could|tempting|tempted|if|suppose|assum\w+"
-    r"|originally|initially|previously|than|why|(?:students?|people|some|many|others|you)\b[^,;.:\n]{0,40}\b(?:think|say|believe|choose|pick))\b"
+    r"(?i)(?:\b(?:not|never|whether|unless|doubt|unsure|unlikely|cannot|might|may|could|tempting|tempted|if|suppose"
+    r"|assum\w+|originally|initially|previously|than|why"
+    r"|(?:students?|people|some|many|others|you)\b[^,;.:\n]{0,40}\b(?:think|say|believe|choose|pick))\b"
     r"|n't\b)[^,;.:\n]{0,60}$"
 )
 TAKEN_BACK = re.compile(

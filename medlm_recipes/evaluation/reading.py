@@ -115,7 +115,8 @@ class Options:
         }
         # Letters as subjects of a sentence, letters that cannot be words, letters that begin the items of a list.
         self.subjects = re.compile(
-            rf"(?i:\b(?:option|choice|answer|letter)\s*)[(]?([{upper}])\b[).:]?|(?:(?<=[(])|{_BEFORE_A_SUBJECT})([{upper}])[).]?(?=[\s,:(-])"
+            rf"(?i:\b(?:option|choice|answer|letter)\s*)[(]?([{upper}])\b[).:]?"
+            rf"|(?:(?<=[(])|{_BEFORE_A_SUBJECT})([{upper}])[).]?(?=[\s,:(-])"
         )
         self.marked = re.compile(rf"(?:(?i:option|choice|answer)\s*[(]?|(?<![\w(])[(])([{upper}])(?![\w'-])")
         self._pair = re.compile(rf"(?<![\w(])[(]?([{upper}])[).:,]+")

@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from evaluation.tiny_models import medqa, pubmedqa, save_head, save_model, save_speaker
+from evaluation.protocol_models import medqa, pubmedqa, save_head, save_model, save_speaker
 from launch import ROOT
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
