@@ -6,7 +6,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.optim.learning_rate import learning_rate
-from medlm_recipes.preflight.report import Report, beside, counted, in_bytes, in_days, in_gib, largest, where
+from medlm_recipes.preflight.report import (
+    Report,
+    beside,
+    counted,
+    in_bytes,
+    in_days,
+    in_gib,
+    largest,
+    settings,
+    where,
+)
 from medlm_recipes.token_math import in_words
 
 PAGE = "preflight.html"
@@ -42,15 +52,17 @@ def page_of(config: TrainConfig, report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "gib": in_gib,
+        "settings": settings,
         "words": in_words,
         "words_from": lambda start: f"From {in_words(start)} on, " if start else "",
     }
     run = report.run
-    where = f"{run.ranks} x {run.device}" if run.device else "no cluster"
+    on = f"{run.ranks} x {run.device}" if run.device else "no cluster"
     size = f", {in_words(run.parameters)} parameters" if run.parameters else ""
     return environment.get_template(f"{PAGE}.jinja").render(
         report=report,
-        title=f"{config.model.pretrained or config.model.name}{size}, on {where}",
+        title=f"{config.model.pretrained or config.model.name}{size}, on {on}",
         counts=report.verdict.partition(": ")[2],
         tiles=_tiles(config, report),
         memory_parts=_memory_parts(report),

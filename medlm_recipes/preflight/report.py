@@ -150,8 +150,21 @@ def _memory_lines(report: Report) -> Iterator[str]:
         yield f"{'':<10}note: {note}"
 
 
+_PHASES = {
+    "forward": "the forward pass",
+    "head": "the output layer and loss",
+    "head backward": "the backward pass of output layer and loss",
+    "backward": "the backward pass",
+    "recompute": "a block's second forward pass",
+    "optimizer": "the optimizer's step",
+    "validation": "validation",
+    "validation head": "the output layer in validation",
+}
+
+
 def where(peak: Peak) -> str:
-    return f"in {peak.phase}" + (f" at {peak.module}" if peak.module else "")
+    block = f" of {peak.module}" if "." in peak.module else ""
+    return f"in {_PHASES.get(peak.phase, peak.phase)}{block}"
 
 
 def beside(memory: MemoryReport) -> str:
