@@ -20,6 +20,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch.utils.backend_registration import rename_privateuse1_backend
 
 VERSION = "2.7."
 """The torch whose tables and dispatch this was written for."""
@@ -116,9 +117,7 @@ def _register_guard() -> None:
     pointer = ctypes.c_void_p
     try:
         guards = (pointer * (_META + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
-        register = library[
-            "_ZN3c104impl24DeviceGuardImplRegistrarC1ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"
-        ]
+        register = library["_ZN3c104impl24DeviceGuardImplRegistrarC1ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"]
     except (AttributeError, ValueError) as error:
         raise FakeCudaError(f"torch {torch.__version__} has no such table of device guards: {error}") from None
     meta = guards[_META]
@@ -136,7 +135,7 @@ def _register_guard() -> None:
     register(None, _CUDA, ctypes.addressof(guard))
     _kept.extend([copied, guard])
     # With another accelerator named, the engine leaves CUDA's streams alone.
-    torch.utils.rename_privateuse1_backend("none")
+    rename_privateuse1_backend("none")
 
 
 def _any_number(mode: Any, function: Any, tensor: torch.Tensor) -> float | bool:

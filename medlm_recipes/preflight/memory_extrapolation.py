@@ -32,7 +32,9 @@ class Peak:
         return sum(self.kinds.values())
 
 
-def straight(low: dict[Place, Kinds], high: dict[Place, Kinds], at: tuple[float, float], to: float) -> dict[Place, Kinds]:
+def straight(
+    low: dict[Place, Kinds], high: dict[Place, Kinds], at: tuple[float, float], to: float
+) -> dict[Place, Kinds]:
     """Peaks at `to` on the line through those at the two points `at`; places that one of them lacks are left out."""
     share = (to - at[0]) / (at[1] - at[0])
     return {

@@ -56,7 +56,9 @@ def judge(needed: float, usable: float | None) -> Verdict:
             f"{shown}: torch's allocator holds {ALLOCATOR_SLACK} to 1.37 times what is in use and would have to give "
             "memory back, which slows the run or ends it; PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True helps",
         )
-    return Verdict(FITS, margin, f"{shown}: {margin / GIB:.1f} GiB to spare, {usable / needed:.2f} times what is needed")
+    return Verdict(
+        FITS, margin, f"{shown}: {margin / GIB:.1f} GiB to spare, {usable / needed:.2f} times what is needed"
+    )
 
 
 def most_that_fits(usable: float) -> float:
