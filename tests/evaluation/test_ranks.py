@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from evaluation.tiny_models import make
+from evaluation.sure_models import make
 from evaluation.two_ranks import asked, run
 from torch import multiprocessing
 

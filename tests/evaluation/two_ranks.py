@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evaluation.tiny_models import generated, make, questions, scored, text
+from evaluation.sure_models import generated, make, questions, scored, text
 from torch import distributed
 
 from medlm_recipes.errors import DataError
