@@ -1,8 +1,9 @@
 # Two commands on a machine with Python 3.11, make and a package index: make quickstart, make test.
-PYTHON ?= python3.11
-VENV   := .venv
-BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+PYTHON  ?= python3.11
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+SERVING := build/serving
 
 export TOKENIZERS_PARALLELISM ?= true
 # One thread a rank keeps two CPU ranks from fighting over two cores.
@@ -15,6 +16,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+# A newer transformers with its OpenAI-compatible server, beside the environment and found by PYTHONPATH.
+$(SERVING)/.ready: constraints-serving.txt $(READY)
+	rm -rf $(SERVING)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(SERVING) -r constraints-serving.txt
+	touch $@
+
 quickstart: $(READY)
 	$(BIN)/python recipes/generate_closed_world.py yamls/quickstart/world.yaml
 	$(BIN)/python recipes/prepare_corpus.py yamls/quickstart/corpus.yaml
@@ -24,7 +31,7 @@ quickstart: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python recipes/sweep.py yamls/quickstart/sweep.yaml
 
 # Two at a time, a file each: a launch is mostly single-threaded imports.
-test: $(READY)
+test: $(READY) $(SERVING)/.ready
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)

@@ -5,9 +5,10 @@ from medlm_recipes.config.train import TrainConfig
 
 
 def stage(config: TrainConfig, dry_run: bool) -> None:
+    from medlm_recipes.preflight.gate import refuse_what_cannot_fit
     from medlm_recipes.training.train import train
 
-    train(config, dry_run)
+    train(config, dry_run, refuse_what_cannot_fit)
 
 
 if __name__ == "__main__":

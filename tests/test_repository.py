@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from launch import ROOT, recipe
 
+from medlm_recipes.config.benchmark import BenchmarkConfig
 from medlm_recipes.config.cluster import ClusterConfig
+from medlm_recipes.config.compare import CompareConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.examples import ExamplesConfig
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.fetch import FetchConfig
+from medlm_recipes.config.generate import GenerateConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
 from medlm_recipes.config.summaries import SummariesConfig
@@ -33,9 +36,12 @@ SCHEMAS = {
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
     "examples": (ExamplesConfig, ["inputs=[x]", "tokenizer=x", "out=x"]),
     "train": (TrainConfig, ["run=x", "shards=x", "tokenizer=x"]),
+    "benchmark": (BenchmarkConfig, ["inputs=x", "out=x"]),
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
+    "compare": (CompareConfig, ["a=x", "b=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
+    "generate": (GenerateConfig, ["checkpoint=x", "prompts=[x]"]),
     "summaries": (SummariesConfig, ["checkpoint=x", "pairs=x", "out=x"]),
     "finetune": (TrainConfig, ["model.pretrained=x"]),
 }
@@ -59,6 +65,7 @@ LAYERS = [
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
     {"examples", "training"},
+    {"preflight"},
     {"evaluation", "export"},
     {"sweep"},
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medlm_recipes.config.fields import at_least, key
+from medlm_recipes.config.fields import at_least, key, positive
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.errors import ConfigError
 
@@ -15,6 +15,11 @@ class HardwareKeys:
     device: str | None = key("type of the accelerators, like a100-40gb; cpu for none", None)
     nodes: int = key("hosts", 1, check=at_least(1))
     devices_per_node: int = key("accelerators of a host, a rank each", 1, check=at_least(1))
+    node_gbps: float | None = key(
+        "network of a host in Gbit/s, for preflight's time; null: that of the clusters it was calibrated on",
+        None,
+        check=positive,
+    )
 
     @property
     def ranks(self) -> int | None:
@@ -29,6 +34,7 @@ class ClusterConfig:
     device: str = key("type of the accelerators, like a100-40gb; cpu for none")
     nodes: int = key("hosts", check=at_least(1))
     devices_per_node: int = key("accelerators of a host, a rank each", check=at_least(1))
+    node_gbps: float | None = key("network of a host in Gbit/s; null: see hardware.node_gbps", None, check=positive)
     parallel: dict[str, Any] = key("keys of a train recipe's parallel that suit this hardware")
     recipes: dict[str, Any] = key("recipe's name -> such keys where a recipe's model needs others", {})
 
@@ -59,5 +65,6 @@ def profile_layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
             "device": profile.device,
             "nodes": profile.nodes,
             "devices_per_node": profile.devices_per_node,
+            "node_gbps": profile.node_gbps,
         },
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
 from medlm_recipes.config.fields import (
+    REQUIRED,
     at_least,
     each,
     key,
@@ -21,6 +22,7 @@ from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
+from medlm_recipes.config.preflight import PreflightKeys
 from medlm_recipes.config.schedule import SchedulerKeys
 from medlm_recipes.token_math import in_units, parse_tokens
 
@@ -132,6 +134,7 @@ class TrainConfig:
     hardware: HardwareKeys = section(HardwareKeys, "what the run is planned for; filled in by cluster")
     data: DataKeys = section(DataKeys, "how shards are read")
     guard: GuardKeys = section(GuardKeys, "what is done when training diverges")
+    preflight: PreflightKeys = section(PreflightKeys, "what preflight is told besides; train knows override alone")
     loggers: LoggerKeys = section(LoggerKeys, "where metrics go besides the run folder")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
     max_duration: str = key(
@@ -184,3 +187,17 @@ class TrainConfig:
                 yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
         for name, what in self.scheduler.problems_in_run(self.optimizer.lr, self.max_duration):
             yield f"scheduler.{name}", what
+
+
+@dataclass
+class PreflightConfig(TrainConfig):
+    """A train recipe before its shards are made: what train requires and preflight can do without is empty."""
+
+    run: str = key("as for train; may be left out", "")
+    shards: str = key("as for train; left out, or not there yet, the keys of preflight tell what they will hold", "")
+    tokenizer: str = key("as for train; may be left out", "")
+
+    @staticmethod
+    def layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
+        left_out = {name: "" for name in ("run", "shards", "tokenizer") if given.get(name) == REQUIRED}
+        return left_out | profile_layer(recipe, given)

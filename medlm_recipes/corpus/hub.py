@@ -36,30 +36,45 @@ def find_hub_files(config: CorpusConfig) -> list[InputFile]:
     Raises DataError for what is no dataset, cannot be reached or is of another kind, and ConfigError for
     a configuration or split that a dataset lacks.
     """
-    return [file for given in dict.fromkeys(config.inputs) for file in _files_of(given, config)]
+    files: list[InputFile] = []
+    for given in dict.fromkeys(config.inputs):
+        splits = hub_splits(given, config.hub_config, config.hub_revision)
+        files += choose_split(given, splits, "hub_split", config.hub_split)
+    return files
 
 
-def _files_of(given: str, config: CorpusConfig) -> list[HubFile]:
+def hub_splits(given: str, name: str | None, revision: str | None) -> dict[str, list[HubFile]]:
+    """The data files of every split of a dataset, an id or a folder, in its configuration `name`, at one commit.
+
+    Raises DataError for what is no dataset, cannot be reached or is of another kind.
+    """
     folder = Path(given) if Path(given).is_dir() else None
     if folder is None and not _IDENTIFIER.fullmatch(given):
         raise DataError(f"inputs: {given!r} is neither a folder nor a dataset's id, owner/name")
     try:
-        builder = _datasets().load_dataset_builder(given, name=config.hub_config, revision=config.hub_revision)
+        builder = _datasets().load_dataset_builder(given, name=name, revision=revision)
     except Exception as error:  # of a dozen libraries, and of the network
         raise DataError(
             f"inputs: {given}: no dataset can be read there ({_first_line(error)}); check the id, log in to the hub "
             "for a gated one, or give the folder of a download"
         ) from None
-    name = str(builder.__module__).rpartition(".")[2]
-    if name not in BUILDERS:
-        raise DataError(f"inputs: {given}: its files are read as {name}; {', '.join(BUILDERS)} can be read here")
-    splits = {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}
-    if config.hub_split not in splits:
-        near = did_you_mean(config.hub_split, splits)
-        raise ConfigError(f"hub_split: {given} has no {config.hub_split!r}{near}; it has {', '.join(splits)}")
-    options = {option: getattr(builder.config, option, None) for option in _OPTIONS.get(name, ())}
+    kind = str(builder.__module__).rpartition(".")[2]
+    if kind not in BUILDERS:
+        raise DataError(f"inputs: {given}: its files are read as {kind}; {', '.join(BUILDERS)} can be read here")
+    options = {option: getattr(builder.config, option, None) for option in _OPTIONS.get(kind, ())}
     options = {option: value for option, value in options.items() if value is not None}
-    return [_file(given, folder, url, name, options) for url in splits[config.hub_split]]
+    return {
+        str(split): [_file(given, folder, str(url), kind, options) for url in urls]
+        for split, urls in (builder.config.data_files or {}).items()
+    }
+
+
+def choose_split(given: str, splits: Mapping[str, list[HubFile]], key: str, wanted: str) -> list[HubFile]:
+    """The files of the split that `key` of the recipe names. Raises ConfigError when the dataset lacks it."""
+    if wanted not in splits:
+        near = did_you_mean(wanted, splits)
+        raise ConfigError(f"{key}: {given} has no {wanted!r}{near}; it has {', '.join(splits)}")
+    return splits[wanted]
 
 
 def _file(given: str, folder: Path | None, url: str, builder: str, options: Mapping[str, Any]) -> HubFile:
@@ -80,16 +95,22 @@ def _file(given: str, folder: Path | None, url: str, builder: str, options: Mapp
 def read_hub(file: InputFile, config: CorpusConfig, leave_out: Mapping[int, str]) -> Iterator[Item]:
     """One item a record. Raises DataError when the file cannot be read to its end."""
     assert not leave_out and isinstance(file, HubFile)
+    for number, record in enumerate(hub_records(file), 1):
+        item = read_record(record, config)
+        if isinstance(item, str):
+            yield Reject(file.name, f"record {number}", item, str(record)[: 4 * EXCERPT_CHARACTERS])
+        else:
+            yield item
+
+
+def hub_records(file: HubFile) -> Iterator[dict[str, Any]]:
+    """The records of a file, of what JSON can hold. Raises DataError when it cannot be read to its end."""
     number = 0
     try:
         load = _datasets().load_dataset
         for record in load(file.builder, data_files=[file.url], split="train", streaming=True, **file.options):
             number += 1
-            item = read_record({name: _json(value) for name, value in record.items()}, config)
-            if isinstance(item, str):
-                yield Reject(file.name, f"record {number}", item, str(record)[: 4 * EXCERPT_CHARACTERS])
-            else:
-                yield item
+            yield {name: _json(value) for name, value in record.items()}
     except Exception as error:  # of a dozen libraries, and of the network
         raise DataError(f"{file.name}: cannot be read after {number:,} records ({_first_line(error)})") from None
 

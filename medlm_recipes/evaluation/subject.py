@@ -1,71 +1,104 @@
-"""What is scored: a checkpoint or a Hugging Face folder, as a model that lm-eval drives."""
+"""What is scored: a checkpoint, a Hugging Face folder or a model of the hub, as a model that lm-eval drives."""
 
-import sys
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
-from torch import distributed
 
-from medlm_recipes.errors import DataError
+from medlm_recipes.config.evaluate import EvaluateConfig
+from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.head_model import HEADED_NAME, HeadLM, has_head
+from medlm_recipes.evaluation.language_model import Measured, SharedPrefixLM
+from medlm_recipes.evaluation.vllm_model import load_vllm
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
+from medlm_recipes.models.generation import set_generation
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
 from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
 
+_HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+_HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")  # nothing that is unpickled or run
 
-class RankedModel(HFLM):
-    """lm-eval's Hugging Face model over an instance, with the questions dealt over torch's ranks.
+# Prompt tokens run at once: on CPUs the fastest measured; on a GPU enough to fill it, and few enough that the
+# mask over all of them costs a 7B model less than a tenth.
+_CPU_TOKENS, _GPU_TOKENS = 512, 2048
 
-    HFLM takes a ready instance for single-process work; these are the hooks that it leaves open.
+
+def locate(checkpoint: str, revision: str | None) -> str:
+    """The folder of `checkpoint`: itself, or of a hub id its files at `revision`, fetched unless they are here.
+
+    Raises DataError when the hub does not give them, ConfigError for a revision of a folder.
     """
+    if Path(checkpoint).exists() or not _HUB_ID.fullmatch(checkpoint):
+        if revision:
+            raise ConfigError(f"revision: {revision}: belongs to a model of the hub; {checkpoint} is a folder")
+        return checkpoint
+    from huggingface_hub import snapshot_download
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
-        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
-        if distributed.is_initialized():
-            self._rank, self._world_size = distributed.get_rank(), distributed.get_world_size()
-
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """As lm-eval's; off a terminal without its bars."""
-        return super().loglikelihood(requests, disable_tqdm=disable_tqdm or not sys.stderr.isatty())
-
-    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.world_size == 1:
-            return tensor
-        parts = [torch.empty_like(tensor.reshape(-1)) for _ in range(self.world_size)]
-        distributed.all_gather(parts, tensor.reshape(-1))
-        return torch.cat(parts)
-
-    def is_too_long(self, context: str, continuation: str) -> bool:
-        """Whether the pair does not fit the model's context, so that lm-eval cuts it from the left."""
-        context_ids, continuation_ids = self._encode_pair(context, continuation)
-        return len(context_ids) + len(continuation_ids) > self.max_length + 1
-
-    def barrier(self) -> None:
-        if self.world_size > 1:
-            distributed.barrier()
+    try:
+        return snapshot_download(checkpoint, revision=revision, allow_patterns=list(_HUB_FILES))
+    except Exception as error:  # of the network, and of several libraries
+        raise DataError(
+            f"{checkpoint}: neither a folder nor a model that the hub gives ({str(error).strip().splitlines()[0]}); "
+            "check the path or id, and log in to the hub for a gated one"
+        ) from None
 
 
-def load_subject(checkpoint: str, batch_size: int) -> RankedModel:
+def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
+
+    Raises DataError when the folder is neither, or is not whole; ConfigError when it does not fit the backend.
+    """
+    if config.backend == "vllm":
+        _check_vllm(folder)
+        return load_vllm(folder, config)
+    model, tokenizer = load(folder, config.dtype)
+    if has_head(model):
+        return HeadLM(model.eval(), tokenizer, config.batch_size)
+    tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
+    tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
+
+
+def load(folder: str, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint or Hugging Face folder, on this rank's device; dtype as evaluate's key.
 
     Raises DataError when the folder is neither, or is not whole.
     """
-    if is_checkpoint(checkpoint):
-        model, tokenizer = load_model(checkpoint), load_tokenizer(tokenizer_of(checkpoint))
+    gpu = torch.cuda.is_available()
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if is_checkpoint(folder):
+        kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
+        model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
+        set_generation(model, tokenizer)
     else:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-        tokenizer = load_tokenizer(checkpoint)
+        tokenizer = load_tokenizer(folder)
         try:
-            model = AutoModelForCausalLM.from_pretrained(checkpoint, local_files_only=True, trust_remote_code=False)
+            named = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).architectures
+            headed = any(name.endswith(HEADED_NAME) for name in named or [])
+            kind_of_model = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
+            model = kind_of_model.from_pretrained(
+                folder,
+                torch_dtype=kinds.get(dtype, "auto" if gpu else torch.float32),
+                local_files_only=True,
+                trust_remote_code=False,
+            )
         except (OSError, ValueError) as error:
-            raise DataError(f"{checkpoint}: not a readable Hugging Face model ({error})") from None
-    if torch.cuda.is_available():
-        model = model.to(torch.device("cuda", torch.cuda.current_device()))
-    tokenizer.model_max_length = sys.maxsize  # no warning a long prompt: evaluate counts those that are cut
-    return RankedModel(model.eval(), tokenizer, batch_size)
+            raise DataError(f"{folder}: not a readable Hugging Face model ({error})") from None
+    return model.to(torch.device("cuda", torch.cuda.current_device())) if gpu else model, tokenizer
+
+
+def _check_vllm(folder: str) -> None:
+    if is_checkpoint(folder):
+        raise ConfigError(
+            f"backend: vllm reads Hugging Face folders, and {folder} is a checkpoint; make one with recipes/export.py"
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("backend: vllm uses all GPUs from one process; launch with python, not composer")
 
 
 def identity(checkpoint: str) -> str:

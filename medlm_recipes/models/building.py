@@ -29,7 +29,7 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     if keys.pretrained is None:
         return _from_config(_FROM_KEYS[keys.name](keys, rows, sequence_length, end_of_text), keys)
     try:
-        config = AutoConfig.from_pretrained(keys.pretrained, **_source(keys))
+        config = AutoConfig.from_pretrained(keys.pretrained, **source_of(keys))
         check_base(config, keys, sequence_length)
         model = _from_config(config, keys) if torch.get_default_device().type == "meta" else _pretrained(config, keys)
     except (OSError, ValueError) as error:
@@ -41,18 +41,21 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     return model
 
 
-def rebuild_model(architecture: dict[str, Any], keys: ModelKeys, *, headed: bool = False) -> Any:
-    """The model of a checkpoint's `architecture` (its config as a dict), its weights not yet set, without adapters.
+def rebuild_model(
+    architecture: dict[str, Any], keys: ModelKeys, dtype: torch.dtype = torch.float32, *, headed: bool = False
+) -> Any:
+    """The model of a checkpoint's `architecture` (its config as a dict) in `dtype`, its weights not yet set, without
+    adapters.
 
     headed: it classifies sequences and is no language model. Nothing of what a `pretrained` model was
     loaded from is needed, but code that was trusted.
     """
     if keys.trust_remote_code:
-        config = type(AutoConfig.from_pretrained(keys.pretrained, **_source(keys))).from_dict(architecture)
+        config = type(AutoConfig.from_pretrained(keys.pretrained, **source_of(keys))).from_dict(architecture)
     else:
         config = AutoConfig.for_model(**architecture)
     with no_init_weights():
-        model = _from_config(config, keys, headed=headed)
+        model = _from_config(config, keys, dtype, headed=headed)
     model.tie_weights()
     return model
 
@@ -92,12 +95,12 @@ def transformer_blocks(model: Any) -> list[torch.nn.Module]:
     )
 
 
-def _from_config(config: Any, keys: ModelKeys, *, headed: bool = False) -> Any:
+def _from_config(config: Any, keys: ModelKeys, dtype: torch.dtype = torch.float32, *, headed: bool = False) -> Any:
     config.use_cache = False
     kind = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
     return kind.from_config(
         config,
-        torch_dtype=torch.float32,  # the config of a base may ask for half precision
+        torch_dtype=dtype,  # the config of a base may ask for half precision
         attn_implementation=_attention(keys.attention),
         trust_remote_code=keys.trust_remote_code,
     )
@@ -110,11 +113,11 @@ def _pretrained(config: Any, keys: ModelKeys) -> Any:
         config=config,
         torch_dtype=torch.float32,
         attn_implementation=_attention(keys.attention),
-        **_source(keys),
+        **source_of(keys),
     )
 
 
-def _source(keys: ModelKeys) -> dict[str, Any]:
+def source_of(keys: ModelKeys) -> dict[str, Any]:
     return {"revision": keys.revision or "main", "trust_remote_code": keys.trust_remote_code}
 
 

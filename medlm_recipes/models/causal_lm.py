@@ -1,9 +1,13 @@
 """The Composer model around a Hugging Face causal language model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from composer.metrics.nlp import LanguageCrossEntropy
+from transformers import masking_utils
 from transformers.modeling_outputs import CausalLMOutput
 
 from medlm_recipes.config.model import ModelKeys
@@ -39,6 +43,10 @@ class TrainedCausalLM(TrainedModel):
             model.forward = self._states_to_loss
             self.model_forward_args = self._get_model_forward_args()
 
+    def forward(self, batch: dict[str, torch.Tensor]) -> Any:
+        with _undivided_rows():
+            return super().forward(batch)
+
     def _states_to_loss(
         self,
         input_ids: torch.Tensor,
@@ -56,6 +64,18 @@ class TrainedCausalLM(TrainedModel):
         if labels is None:
             return CausalLMOutput(logits=head(states))
         return CausalLMOutput(loss=next_token_loss(states, head.weight, head.bias, labels))
+
+
+@contextmanager
+def _undivided_rows() -> Iterator[None]:
+    """Let SDPA be causal by its flag where no mask is given, so that it takes the flash kernel.
+
+    transformers 4.53 looks for packed documents in the positions of every batch without a mask, and then
+    builds a mask (batch, 1, sequence, sequence) even where it finds none: the kernel that takes masks
+    computes all scores. Documents are divided by `document_inputs`, which gives a mask of its own.
+    """
+    with mock.patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None):
+        yield
 
 
 def _refuse_unfit(model: Any, keys: ModelKeys) -> None:

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from composer.devices import Device, DeviceGPU
 from composer.utils.parallelism import FSDP2Config, FSDPConfig, TPConfig
 
@@ -38,6 +39,13 @@ def check_device(keys: ParallelKeys, device: Device) -> None:
         raise ConfigError("parallel.fsdp_version: 1 runs on GPUs only, and there is none; set parallel.fsdp_version=2")
     if keys.precision == "amp_bf16":
         raise ConfigError("parallel.precision: amp_bf16 runs on GPUs only, and there is none; set it to auto or fp32")
+
+
+def device_memory(device: Device) -> int | None:
+    """Bytes of this rank's GPU; None on CPU."""
+    if not isinstance(device, DeviceGPU):
+        return None
+    return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
 
 
 def parallelism(keys: ParallelKeys, device: Device) -> dict[str, Any] | None:

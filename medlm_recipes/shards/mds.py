@@ -15,6 +15,7 @@ import numpy as np
 from backports import zstd
 from numpy.typing import NDArray
 
+from medlm_recipes.errors import DataError
 from medlm_recipes.partial import unwritable
 
 _OFFSET = np.dtype(np.uint32)
@@ -120,18 +121,39 @@ def write_shard(task: ShardTask) -> dict[str, Any]:
     tokens = np.concatenate(
         [np.fromfile(one.path, dtype, one.count, offset=one.start * dtype.itemsize) for one in task.stretches]
     )
+    return _store(task.folder, task.number, tokens, form)
+
+
+def copy_first_rows(stream: Path, to: Path, most: int) -> int:
+    """Make a stream `to` of at most `most` rows, the first shard's first of another; how many they are."""
+    entry = json.loads((stream / "index.json").read_text())["shards"][0]
+    _, dtype, length = entry["column_encodings"][0].split(":")
+    form = ShardFormat(dtype, int(length), entry["compression"], entry["size_limit"])
+    packed = stream / entry["zip_data"]["basename"] if entry["zip_data"] else None
+    if packed and packed.is_file():
+        raw = zstd.decompress(packed.read_bytes())
+    else:
+        raw = (stream / entry["raw_data"]["basename"]).read_bytes()
+    rows = min(most, entry["samples"])
+    first = int(np.frombuffer(raw, _OFFSET, 2)[1])  # after the number of samples
+    tokens = np.frombuffer(raw, dtype, rows * form.sequence_length, offset=first)
+    write_index(to, [_store(to, 0, tokens, form)])
+    return rows
+
+
+def _store(folder: Path, number: int, tokens: NDArray[Any], form: ShardFormat) -> dict[str, Any]:
+    name = f"shard.{number:05}.mds"
     raw = form.encode(tokens)
-    name = f"shard.{task.number:05}.mds"
     raw_data = _describe(name, raw)
     zip_data = None
     if form.compression:
         name, raw = f"{name}.zstd", zstd.compress(raw, _ZSTD_LEVEL)
         zip_data = _describe(name, raw)
     try:
-        task.folder.mkdir(parents=True, exist_ok=True)
-        (task.folder / name).write_bytes(raw)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(raw)
     except OSError as error:
-        raise unwritable(task.folder, error) from None
+        raise unwritable(folder, error) from None
     samples = len(tokens) // form.sequence_length
     return {"samples": samples, "raw_data": raw_data, "zip_data": zip_data, **form.config()}
 
@@ -145,3 +167,36 @@ def write_index(folder: Path, shards: Sequence[dict[str, Any]]) -> None:
     aside = folder / "index.json.partial"
     aside.write_text(json.dumps({"version": 2, "shards": list(shards)}, sort_keys=True))
     aside.replace(folder / "index.json")
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The entries of a stream's shards, in order. Raises DataError when the index is missing or damaged."""
+    path = folder / "index.json"
+    try:
+        return json.loads(path.read_bytes())["shards"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not the index of a stream ({error}); convert the documents again") from None
+
+
+def shard_file(entry: dict[str, Any]) -> str:
+    """Name of the file that holds an index's shard."""
+    return (entry["zip_data"] or entry["raw_data"])["basename"]
+
+
+def read_shard(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
+    """The rows of a shard of an index, shape (samples, sequence_length).
+
+    Raises DataError when the file is missing or is not what its entry says.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    stated = entry["zip_data"] or entry["raw_data"]
+    if len(raw) != stated["bytes"] or _describe(stated["basename"], raw)["hashes"] != stated["hashes"]:
+        raise DataError(f"{path}: damaged: its index states another sha1; convert the documents again")
+    if entry["zip_data"]:
+        raw = zstd.decompress(raw)
+    _, dtype, length = entry["column_encodings"][0].split(":")
+    first = int(np.frombuffer(raw, _OFFSET, 1, _OFFSET.itemsize)[0])
+    return np.frombuffer(raw, dtype, offset=first).reshape(entry["samples"], int(length))

@@ -24,7 +24,7 @@ from medlm_recipes.parallel.fsdp import parallelism
 from medlm_recipes.parallel.gradients import ClipGradients
 from medlm_recipes.parallel.tensor import TensorParallel
 from medlm_recipes.shards.streaming import train_loader, validation_loader
-from medlm_recipes.token_math import parse_tokens
+from medlm_recipes.token_math import initial_loss, parse_tokens
 from medlm_recipes.training.loggers import build_loggers
 from medlm_recipes.training.model import model_of_run
 from medlm_recipes.training.plan import TrainPlan
@@ -77,7 +77,7 @@ def components(
         "callbacks": [
             LearningRateOfStep(),
             SeedsOfStep(config.seed),
-            *([] if load or config.model.pretrained else [InitialLossCheck(model.config.vocab_size)]),
+            *([] if load or config.model.pretrained else [InitialLossCheck(_initial_loss(model))]),
             PerplexityTracker(
                 run,
                 [*plan.budgets, plan.end],
@@ -106,6 +106,10 @@ def components(
             ),
         ],
     }
+
+
+def _initial_loss(model: Any) -> float:
+    return initial_loss(model.config.vocab_size, model.config.hidden_size)
 
 
 def settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _from_checkpoint(config: TrainConfig, plan: TrainPlan, checkpoint: str, *, w
             f"model.pretrained: {checkpoint} is a model for {task}, which has no output layer any more; give the "
             "checkpoint that it was fine-tuned from"
         )
-    bare = (shape_of_checkpoint if weightless else load_model)(checkpoint, config.model.attention)
+    bare = (shape_of_checkpoint if weightless else load_model)(checkpoint, attention=config.model.attention)
     check_base(bare.config, config.model, plan.sequence_length)
     grow_vocabulary(bare, padded_vocabulary(plan.vocab_size, config.model.pad_vocab_to_multiple_of))
     return bare

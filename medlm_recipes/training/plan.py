@@ -1,6 +1,5 @@
 """What a train recipe amounts to, before anything heavy is imported."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from medlm_recipes.shards.tasks import differs_in_labels, row_tokens, task_of
 from medlm_recipes.token_math import (
     duration_in_tokens,
     in_words,
+    initial_loss,
     padded_vocabulary,
     parse_tokens,
     steps_to,
@@ -120,7 +120,7 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
             f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only "
             f"{sum(rows.values()) * row_tokens(shards.facts):,}; lower global_batch or give more text"
         )
-    config = _in_tokens(config, steps * step_tokens)
+    config = in_tokens(config, steps * step_tokens)
     plan = TrainPlan(
         config=config,
         shards=shards,
@@ -146,7 +146,7 @@ def _check_task(config: TrainConfig, shards: Manifest) -> None:
         )
 
 
-def _in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
+def in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
     """The recipe with its durations in tokens, checked once more; an `epoch` has so many, in whole steps."""
     end = duration_in_tokens(config.max_duration, epoch)
 
@@ -268,7 +268,8 @@ def _initial(config: TrainConfig, plan: TrainPlan) -> str:
     if config.model.pretrained:
         return f"weights of {config.model.pretrained}"
     rows = padded_vocabulary(plan.vocab_size, config.model.pad_vocab_to_multiple_of)
-    return f"initial loss about {math.log(rows):.2f}"
+    assert config.model.n_embd
+    return f"initial loss about {initial_loss(rows, config.model.n_embd):.2f}"
 
 
 def _flops(shape: Shape | None, plan: TrainPlan) -> str:

@@ -4,10 +4,12 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder, tokens_of
+from medlm_recipes.config.command import STOPPED
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.manifest import Manifest
 from medlm_recipes.training.branch import IGNORED_AT_START
@@ -16,12 +18,16 @@ from medlm_recipes.training.plan import TrainPlan, describe, plan_training
 from medlm_recipes.training.run_folder import load_path, read_checkpoint
 from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
+Gate = Callable[[TrainConfig, int, int, int, int], None]
+"""Raises ConfigError for a recipe that cannot run, by vocabulary, sequence length, ranks and bytes of a GPU."""
 
-def train(config: TrainConfig, dry_run: bool) -> None:
+
+def train(config: TrainConfig, dry_run: bool, gate: Gate) -> None:
     """Train until `max_duration`; a run that was interrupted goes on from its newest whole checkpoint.
 
-    Every rank of the `composer` launcher calls this. Raises ConfigError or DataError, on all ranks
-    alike, for what the user can mend. A dry run writes nothing but the plot whose path it prints.
+    Every rank of the `composer` launcher calls this; on GPUs each asks `gate` first. Raises ConfigError or
+    DataError, on all ranks alike, for what the user can mend. A dry run writes nothing but the plot whose
+    path it prints.
     """
     planned = config.hardware.ranks if dry_run else None
     world_size = int(os.environ.get("WORLD_SIZE") or planned or 1)
@@ -32,15 +38,15 @@ def train(config: TrainConfig, dry_run: bool) -> None:
         if dry_run:
             print(f"\n{rate_table(config, plan)}\ndrawn in {draw_schedule(config, plan)}", flush=True)
     if not dry_run:
-        _fit(config, plan)
+        _fit(config, plan, gate)
 
 
-def _fit(config: TrainConfig, plan: TrainPlan) -> None:
+def _fit(config: TrainConfig, plan: TrainPlan, gate: Gate) -> None:
     from composer.utils import dist
 
     from medlm_recipes.callbacks.mirror import Mirror
-    from medlm_recipes.parallel.agreement import decide_together, join_ranks
-    from medlm_recipes.parallel.fsdp import check_device
+    from medlm_recipes.parallel.agreement import decide_together, join_ranks, succeed_together
+    from medlm_recipes.parallel.fsdp import check_device, device_memory
     from medlm_recipes.shards.streaming import remove_stale_shared_memory
     from medlm_recipes.training.resume import choose_start
     from medlm_recipes.training.rollback import go_back
@@ -48,6 +54,10 @@ def _fit(config: TrainConfig, plan: TrainPlan) -> None:
     run = Path(config.run)
     device = join_ranks()
     check_device(config.parallel, device)
+    memory = device_memory(device)
+    if memory:
+        sizes = plan.vocab_size, plan.sequence_length, dist.get_world_size()
+        succeed_together(lambda: gate(config, *sizes, memory))
     _silence_known_warnings()
     remove_stale_shared_memory()
     manifest = run_manifest(config, plan)
@@ -77,7 +87,7 @@ def _train_from(
     from composer.utils import dist, reproducibility
 
     from medlm_recipes.callbacks.divergence import RollbackNeeded
-    from medlm_recipes.callbacks.preemption import EXIT_CODE, SaveOnSigterm
+    from medlm_recipes.callbacks.preemption import SaveOnSigterm
     from medlm_recipes.parallel.agreement import decide_together
     from medlm_recipes.training.components import components, settings
     from medlm_recipes.training.resume import choose_trunk
@@ -108,7 +118,7 @@ def _train_from(
     if any(isinstance(callback, SaveOnSigterm) and callback.stopped for callback in trainer.state.callbacks):
         if dist.get_global_rank() == 0:
             print(f"{run}: stopped by SIGTERM at {tokens:,} tokens and saved; start it again to go on", flush=True)
-        sys.exit(EXIT_CODE)
+        sys.exit(STOPPED)
     last = checkpoint_folder(run, tokens)
     if dist.get_global_rank() == 0:
         manifest.facts["checkpoint"] = str(last.relative_to(run))

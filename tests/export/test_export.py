@@ -1,13 +1,16 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from launch import STEP_TOKENS, STEPS, done, recipe, refused
+from launch import ROOT, STEP_TOKENS, STEPS, done, recipe, refused
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from medlm_recipes.manifest import file_sizes
 from medlm_recipes.training.checkpoints import load_model
 
 
@@ -49,6 +52,33 @@ def test_bfloat16_halves_the_weights(checkpoint: Path, exported: Path, tmp_path:
     assert sizes[0] < 0.6 * sizes[1]
 
 
+def test_the_same_bytes_from_a_checkpoint_of_four_ranks(checkpoint: Path, exported: Path, tmp_path: Path) -> None:
+    four = tmp_path / "run" / "checkpoints" / checkpoint.name
+    four.parent.mkdir(parents=True)
+    shutil.copytree(checkpoint.parents[1] / "tokenizer", tmp_path / "run" / "tokenizer")
+    subprocess.run([sys.executable, "tests/export/resharded.py", checkpoint, four, "4"], cwd=ROOT, check=True)
+    assert len(list(four.glob("*.distcp"))) == 4 > len(list(checkpoint.glob("*.distcp")))
+    done(recipe("export", *arguments(four, tmp_path / "hf", "dtype=float32")))
+    for name in file_sizes(exported):
+        if name != "manifest.json":  # which names the checkpoint
+            assert (tmp_path / "hf" / name).read_bytes() == (exported / name).read_bytes(), name
+
+
+def test_rows_padded_for_a_server_are_never_written(checkpoint: Path, tmp_path: Path) -> None:
+    done(recipe("export", *arguments(checkpoint, tmp_path / "hf", "pad_vocab_to_multiple_of=1024", "dtype=float32")))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "hf").eval()
+    live = load_model(checkpoint)
+    trained = live.config.vocab_size
+    assert model.config.vocab_size == 1024 > trained
+    assert model.generation_config.suppress_tokens == list(range(trained, 1024))
+    ids = torch.arange(64).unsqueeze(0)
+    with torch.no_grad():
+        padded = model(input_ids=ids).logits
+        torch.testing.assert_close(padded[..., :trained], live(input_ids=ids).logits)
+        # A padding row is the mean of all, so its share stays below an even one (Jensen's inequality).
+        assert padded.softmax(-1)[..., trained:].max() < 1 / trained
+
+
 def test_the_card_says_what_it_is_and_what_it_is_not_for(exported: Path) -> None:
     card = (exported / "README.md").read_text()
     assert "license: bigscience-openrail-m" in card and "must not be used for medical advice" in card
@@ -67,7 +97,7 @@ def test_an_exported_model_is_evaluated_like_its_checkpoint(
     assert found[0] == found[1]
     carded = arguments(checkpoint, tmp_path / "hf", f"results=[{tmp_path}/0]")
     done(recipe("export", *carded))
-    assert "| test.jsonl (option_likelihood) |" in (tmp_path / "hf/README.md").read_text()
+    assert "| test.jsonl (likelihood) |" in (tmp_path / "hf/README.md").read_text()
     refused(
         recipe("export", *arguments(checkpoint, tmp_path / "x", f"results=[{tmp_path}/1]")), "scores the checkpoint"
     )

@@ -71,3 +71,26 @@ def test_bounds_positions_and_mask_of_a_row() -> None:
     mask = document_inputs(begins_after(ROWS, END), "sdpa", torch.bfloat16)["attention_mask"]
     assert mask.shape == (2, 1, 10, 10) and mask.dtype == torch.bfloat16
     assert (mask[0, 0, 5] == 0).nonzero().flatten().tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_rows_without_a_mask_of_documents_take_causal_attention_by_its_flag(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mask in its place, as transformers makes one, would keep the flash kernel out and double the work."""
+    given = []
+
+    def attend(*tensors: Any, attn_mask: Any = None, is_causal: bool = False, **settings: Any) -> torch.Tensor:
+        given.append((attn_mask, is_causal))
+        return scaled_dot_product_attention(*tensors, attn_mask=attn_mask, is_causal=is_causal, **settings)
+
+    model = model_of(name, "sdpa", mask=False)
+    padded = torch.ones_like(ROWS)
+    expected = model.model.base_model(input_ids=ROWS, attention_mask=padded)[0]
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    logits = model({"input_ids": ROWS}).logits
+    assert given == [(None, True)] * 2
+    assert torch.allclose(logits, model.model.get_output_embeddings()(expected), atol=1e-6)
+    padded[0, 5:] = 0  # as in evaluation, where rows of a batch differ in length
+    model({"input_ids": ROWS, "attention_mask": padded})
+    assert given[-1][0] is not None

@@ -1,8 +1,10 @@
-"""The texts of benchmark files, for decontamination; scoring has a reader of its own, which checks more.
+"""The records of benchmark files, and of each the texts, for decontamination.
 
 .csv                        MMLU: question, choices, answer; no header
 .jsonl, .jsonl.gz, .zst     MedQA, MedMCQA or any records with the fields below, one a line
-.json                       PubMedQA (id -> record), BioASQ ({"questions": [record]}) or [record]
+.json                       PubMedQA (id -> record), BioASQ ({"questions": [record]}), [record], or lines as above
+
+evaluation/originals makes of the same records the questions that a model is asked.
 """
 
 import csv
@@ -45,7 +47,7 @@ def read_benchmark_items(file: InputFile) -> list[BenchmarkItem]:
     Raises DataError, naming the item, for another form.
     """
     items = []
-    records = list(_records(file.path))
+    records = list(read_records(file.path))
     if file.path.suffix == ".json" and records and all(_is_label(value) for _, value in records):
         print(
             f"notice: {file.path}: holds {len(records):,} labels and no text; nothing is compared with it", flush=True
@@ -84,26 +86,51 @@ def _texts(value: Any) -> Iterator[str]:
                 yield from _texts(one)
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Ids and records of a file, which ought to be objects."""
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Ids, or numbers from 1, and records of a file; the records ought to be objects.
+
+    Raises DataError for a file that is missing, damaged or of another form, or names an id twice.
+    """
     if path.suffix == ".csv":
         for number, row in enumerate(_rows(path), 1):
             if row:
-                yield str(number), {"question": row[0], "choices": row[1:-1]}
+                yield str(number), {"question": row[0], "choices": row[1:-1], "answer": row[-1]}
     elif path.suffix == ".json":
-        whole = _load(path, _content(path), "")
-        if isinstance(whole, dict) and isinstance(whole.get("questions"), list):
-            whole = whole["questions"]
-        if isinstance(whole, dict):
-            yield from whole.items()
-        elif isinstance(whole, list):
-            yield from ((_name_of(record, number), record) for number, record in enumerate(whole, 1))
-        else:
-            raise DataError(f"{path}: holds neither a list nor an object of test items")
+        yield from _whole_or_lines(path)
     else:
         for number, line in read_lines(path):
             record = _load(path, line, f"line {number}: ")
             yield _name_of(record, number), record
+
+
+def _whole_or_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    content = _content(path)
+    first, _, rest = content.partition(b"\n")
+    if rest.strip() and _is_json(first):  # MedMCQA's .json are objects, one a line
+        for number, line in enumerate(content.split(b"\n"), 1):
+            if line.strip():
+                record = _load(path, line, f"line {number}: ")
+                yield _name_of(record, number), record
+        return
+    whole = _load(path, content, "")
+    if isinstance(whole, dict) and isinstance(whole.get("questions"), list):
+        whole = whole["questions"]
+    if isinstance(whole, dict) and isinstance(whole.get("question"), str):  # lines, of which there is one
+        yield _name_of(whole, 1), whole
+    elif isinstance(whole, dict):
+        yield from whole.items()
+    elif isinstance(whole, list):
+        yield from ((_name_of(record, number), record) for number, record in enumerate(whole, 1))
+    else:
+        raise DataError(f"{path}: holds neither a list nor an object of test items")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _name_of(record: Any, number: int) -> str:
@@ -113,9 +140,18 @@ def _name_of(record: Any, number: int) -> str:
 
 def _load(path: Path, content: bytes, where: str) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: {where}not JSON ({error})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, of which json itself would drop all but the last of equal keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return found
 
 
 def _rows(path: Path) -> list[list[str]]:

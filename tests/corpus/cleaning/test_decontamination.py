@@ -51,6 +51,11 @@ def items_of(path: Path) -> list[BenchmarkItem]:
             ' "snippets": [{"text": "s1", "document": "http://x", "beginSection": "b"}], "ideal_answer": ["I"]}]}',
             [("5c", ("Is", "s1"), ("I",))],
         ),
+        (
+            "medmcqa-as-distributed.json",
+            '{"question": "Q", "opa": "a1", "cop": 1, "id": "x1"}\n\n{"question": "R", "id": "x2"}\n',
+            [("x1", ("Q", "a1"), ()), ("x2", ("R",), ())],
+        ),
         ("mmlu.csv", '"What, then?","a ""b""",c,d,e,A\n\n', []),
         ("hub.json", '[{"question": "q", "choices": ["x", "y"], "answer": 1}, {"context": {"contexts": ["z"]}}]', []),
     ],
@@ -59,7 +64,7 @@ def test_forms_of_benchmarks(tmp_path: Path, name: str, content: str, items: lis
     (tmp_path / name).write_text(content)
     found = items_of(tmp_path / name)
     expected = {
-        "mmlu.csv": [("1", ("What, then?", 'a "b"', "c", "d", "e"), ())],
+        "mmlu.csv": [("1", ("What, then?", 'a "b"', "c", "d", "e"), ("A",))],
         "hub.json": [("1", ("q", "x", "y"), ()), ("2", ("z",), ())],
     }.get(name, items)
     assert [(item.name, item.asked, item.told) for item in found] == expected
@@ -81,6 +86,8 @@ def test_a_file_of_labels_has_nothing_to_compare_with(tmp_path: Path, capsys: py
         ("a.jsonl", '{"question": "q"}\n{"label": 3}\n', "item 2 has no text"),
         ("a.jsonl", '{"question": "q"}\n{"lab', "line 2: not JSON"),
         ("a.json", "[]", "holds no test items"),
+        ("a.json", '{"12": {"question": "q"}, "12": {"question": "r"}}', "has the key '12' twice"),
+        ("a.json", '{"question": "q"}\n{"lab', "line 2: not JSON"),
         ("a.json", "5", "neither a list nor an object"),
         ("a.csv", 'a,"b\n', "not a CSV in UTF-8"),
         ("a.csv", "\udcff".encode(errors="surrogateescape"), "not a CSV in UTF-8"),

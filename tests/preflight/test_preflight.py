@@ -1,0 +1,114 @@
+"""The verb: from nothing but a recipe, on shards that are there, and one rehearsal of the real train verb."""
+
+import json
+from pathlib import Path
+
+import pytest
+from launch import ROOT, done, recipe, refused
+
+from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.train import OptimizerKeys, PreflightConfig
+from medlm_recipes.preflight.check import FAIL, NOT_CHECKED, PASS, WARN
+from medlm_recipes.preflight.checks import weight_decay
+from medlm_recipes.preflight.preflight import examine
+from medlm_recipes.preflight.report import Report
+
+
+def examined(path: str, *overrides: str) -> Report:
+    return examine(load_config(PreflightConfig, ROOT / path, overrides), rehearsed=False)
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {check.name: check.outcome for check in report.checks}
+
+
+def found(report: Report, name: str) -> str:
+    return next(check.found for check in report.checks if check.name == name)
+
+
+def on_line(line: Path, *overrides: str) -> Report:
+    given = [f"shards={line}/shards", f"tokenizer={line}/tokenizer", "preflight.vocab_size=800", *overrides]
+    return examined("yamls/quickstart/train.yaml", *given)
+
+
+def test_a_recipe_alone_is_enough(tmp_path: Path) -> None:
+    out = f"preflight.out={tmp_path}/report"
+    command = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", out]
+    said = done(recipe("preflight", *command)).stdout
+    assert "128 x a100-40gb on 16 hosts" in said and "not checked shards" in said
+    report = json.loads((tmp_path / "report/preflight.json").read_text())
+    assert report["verdict"] == "pass" and report["time"]["cost"] is None
+    assert {check["name"]: check["outcome"] for check in report["checks"]}["shards"] == NOT_CHECKED
+    page = (tmp_path / "report/preflight.html").read_text()
+    assert "Nothing speaks against launching this" in page and "http" not in page
+    done(recipe("preflight", *command, "preflight.price_per_gpu_hour=2"))  # in the place of the first
+    assert json.loads((tmp_path / "report/preflight.json").read_text())["time"]["cost"] > 10_000
+
+
+def test_a_failed_check_ends_with_2_and_says_which(tmp_path: Path) -> None:
+    command = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", "parallel.micro_batch=16"]
+    refused(recipe("preflight", *command, f"preflight.out={tmp_path}/report"), "batch", "parallel.micro_batch")
+    assert json.loads((tmp_path / "report/preflight.json").read_text())["verdict"] == "fail"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("x")
+    given = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", f"preflight.out={tmp_path}/mine"]
+    refused(recipe("preflight", *given), "not an output of this package")
+    assert (tmp_path / "mine/thesis.txt").is_file()
+
+
+def test_shards_that_are_there_are_read(line: Path) -> None:
+    report = on_line(line)
+    made = outcomes(report)
+    assert (made["shards"], made["tokenizer"], made["initial loss"], made["data"]) == (PASS, PASS, PASS, WARN)
+    source = report.data.sources[0]
+    assert source.source == "pubmed-abstracts" and source.epochs > 4 and "repeated text" in found(report, "data")
+    assert report.time is None and "cluster=NAME" in report.missing["time"]
+    assert report.disk and report.disk.stored and report.disk.shards and report.disk.stored < report.disk.shards
+
+
+def test_what_does_not_agree_with_the_shards_fails(line: Path, marked: Path) -> None:
+    assert "vocab_size 800, the recipe states 900" in found(on_line(line, "preflight.vocab_size=900"), "shards")
+    other = on_line(line, f"tokenizer={marked}/tokenizer")
+    assert outcomes(other)["plan"] == FAIL and "made with the tokenizer" in found(other, "plan")
+    assert outcomes(on_line(line, "tokenizer=nowhere"))["tokenizer"] == NOT_CHECKED
+    assert outcomes(on_line(line, "data.mixture={blood: 1.0}"))["plan"] == FAIL
+
+
+def test_the_data_that_a_recipe_states_is_held_against_its_budget() -> None:
+    report = examined(
+        "yamls/train/meditron-70b.yaml", "cluster=a100-80gb-128", "preflight.train_tokens.replay=4_000_000tok"
+    )
+    epochs = {source.source: source.epochs for source in report.data.sources}
+    assert epochs["replay"] == pytest.approx(1.04, abs=0.01)
+    mixture = "data.mixture={guidelines: 0.01, pubmed-abstracts: 0.12, pubmed-papers: 0.86, replay: 0.01}"
+    repeated = examined("yamls/train/meditron-70b.yaml", "cluster=a100-80gb-128", mixture)
+    assert outcomes(repeated)["data"] == WARN and "guidelines 4.5 times" in found(repeated, "data")
+    assert report.disk and report.disk.standing == 8 and 820e9 < report.disk.checkpoint < 840e9
+    assert report.loading and report.time
+    assert report.loading.tokens == pytest.approx(report.time.tokens_per_second / 16)
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcome"),
+    [
+        (OptimizerKeys(lr=1.6e-4, decoupled_weight_decay=1.6e-5), PASS),
+        (OptimizerKeys(lr=3e-4, coupled_weight_decay=0.1), PASS),
+        (OptimizerKeys(lr=3e-4, coupled_weight_decay=3e-5), WARN),
+        (OptimizerKeys(lr=3e-4, decoupled_weight_decay=0.0), PASS),
+    ],
+)
+def test_a_weight_decay_in_the_other_form_is_noticed(keys: OptimizerKeys, outcome: str) -> None:
+    assert weight_decay(keys).outcome == outcome
+
+
+def test_facts_that_nobody_states_are_asked_for() -> None:
+    command = ["yamls/train/biomedlm-2.7b.yaml", "preflight.vocab_size=null", "--dry-run"]
+    refused(recipe("preflight", *command), "preflight.vocab_size: missing", "shards=FOLDER")
+
+
+def test_a_rehearsal_runs_the_recipe_and_finds_what_breaks_it(line: Path, tmp_path: Path) -> None:
+    given = [f"shards={line}/shards", f"tokenizer={line}/tokenizer", "preflight.vocab_size=800"]
+    command = ["yamls/quickstart/train.yaml", *given, f"preflight.out={tmp_path}/report", "preflight.rehearse=true"]
+    said = done(recipe("preflight", *command)).stdout
+    assert "two steps over 2 CPU ranks on rows of its shards" in " ".join(said.split())
+    assert "resumed to the same digits" in " ".join(said.split())
