@@ -20,6 +20,7 @@ from medlm_recipes.config.fetch import FetchConfig
 from medlm_recipes.config.generate import GenerateConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
+from medlm_recipes.config.summaries import SummariesConfig
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.tokenizer import TokenizerConfig
 from medlm_recipes.config.train import TrainConfig
@@ -41,6 +42,7 @@ SCHEMAS = {
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
     "generate": (GenerateConfig, ["checkpoint=x", "prompts=[x]"]),
+    "summaries": (SummariesConfig, ["checkpoint=x", "pairs=x", "out=x"]),
     "finetune": (TrainConfig, ["model.pretrained=x"]),
 }
 ALSO = {  # what a recipe asks for besides

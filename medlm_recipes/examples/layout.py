@@ -106,8 +106,12 @@ class Layout:
             return "spells_control_token"
         return self._response(*self._chat.encode(messages))
 
+    def prompt_of(self, pair: Pair) -> Ids:
+        """What a pair's target follows."""
+        return self._encode(pair.source + self.separator)
+
     def _pair(self, pair: Pair) -> LaidOut | str:
-        prompt = self._encode(pair.source + self.separator)
+        prompt = self.prompt_of(pair)
         target = self._encode(f" {pair.target}")
         ids = np.concatenate([prompt, target, [self.backend.end_of_text]])
         return self._response(ids, np.arange(len(ids)) >= len(prompt))

@@ -14,9 +14,11 @@ from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.examples import ExamplesConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.model import LoraKeys, ModelKeys
+from medlm_recipes.config.summaries import SummariesConfig
 from medlm_recipes.config.tokenizer import TokenizerConfig
 from medlm_recipes.config.train import TrainConfig
-from medlm_recipes.errors import ConfigError
+from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.summaries import score_summaries
 from medlm_recipes.examples.conversion import convert_examples_to_mds
 from medlm_recipes.examples.scoring import score_options
 from medlm_recipes.models.building import build_model
@@ -35,12 +37,13 @@ from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
 ROWS, LENGTH = 8, 64
 STEP = ROWS * LENGTH
 LORA = {"r": 4, "alpha": 8, "embeddings": True}
+SUMMARIES = ["pain", "a drug", "the disease", "safety", "a trial", "patients", "dose of it", "the target"]
 COMMON = ["optimizer.max_grad_norm=null", "log_interval=1", "guard.warmup=8"]
 
 
 @pytest.fixture(scope="module")
 def place(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with base/ (a small GPT-2), tokenizer/ (with ChatML), chats/ and questions/ (shards)."""
+    """Folder with base/ (a small GPT-2), tokenizer/ (with ChatML), chats/, questions/ and summaries/ (shards)."""
     out = tmp_path_factory.mktemp("finetune")
     token_keys = {"out": str(out / "tokenizer"), "base": str(line / "tokenizer"), "special_tokens": [START, END]}
     train_tokenizer(TokenizerConfig(**token_keys), False)  # type: ignore[arg-type]
@@ -57,9 +60,14 @@ def place(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "train.jsonl").write_text("\n".join(map(json.dumps, chats)))
     convert(out, [folder], "chat", "sft", "chats", pack=False)
-    convert(
-        out, [line / "world/finetune/questions"], "benchmark", "multiple_choice", "questions", validation_fraction=0.1
-    )
+    pairs = out / "pairs"
+    pairs.mkdir()
+    sources = [f"Patients ask for a long time about {word} and other things" for word in SUMMARIES]
+    (pairs / "train.source").write_text("\n".join(sources))
+    (pairs / "train.target").write_text("\n".join(SUMMARIES))
+    convert(out, [pairs], "pairs", "sft", "summaries", pack=False)
+    asked = [line / "world/finetune/questions"]
+    convert(out, asked, "benchmark", "multiple_choice", "questions", validation_fraction=0.1)
     return out
 
 
@@ -93,6 +101,12 @@ def choosing(place: Path, run: str) -> list[str]:
     return arguments(place, run, "questions", checkpoint, "optimizer.lr=1e-3", *lengths)
 
 
+def summarising(place: Path) -> list[str]:
+    """Eighty times the same eight pairs."""
+    batch = ["global_batch=8", "parallel.micro_batch=2", "max_duration=80ep", "budgets=[]", "optimizer.lr=5e-3"]
+    return arguments(place, "pairs-run", "summaries", place / "base", "task=sft", *batch)
+
+
 @pytest.fixture(scope="module")
 def tuned(place: Path) -> Path:
     """place with the runs sft/ and mc/, and both -again/ as resumed from halfway: by one launch on two ranks."""
@@ -100,6 +114,7 @@ def tuned(place: Path) -> Path:
     for run, recipe in (("sft", chatting), ("mc", choosing)):
         jobs += [recipe(place, run), {"copy": f"{place}/{run}", "as": f"{place}/{run}-again"}]
         jobs += [recipe(place, f"{run}-again")]
+    jobs += [summarising(place)]
     said = done(composer_script(2, "tests/training/several.py", f"{place}/gradients.pt", json.dumps(jobs))).stdout
     assert f"resuming from {place}/sft-again/checkpoints/tok{2 * STEP}" in said
     assert f"resuming from {place}/mc-again/checkpoints/tok" in said
@@ -186,6 +201,24 @@ def as_validated(place: Path, model: Any, records: list[dict[str, Any]]) -> torc
         with torch.no_grad():
             scores.append([model(torch.tensor([tokenizer(text)["input_ids"]])).logits.item() for text in texts])
     return torch.tensor(scores)
+
+
+def test_summaries_are_written_and_scored_by_rouge(tuned: Path, tmp_path: Path) -> None:
+    """What was learnt by heart is written again; of the last two sources the summaries are other people's."""
+    pairs = tmp_path / "test.source"
+    pairs.write_text((tuned / "pairs/train.source").read_text())
+    targets = [*SUMMARIES[:6], "wholly different words", "nothing alike"]
+    (tmp_path / "test.target").write_text("\n".join(targets))
+    given = [f"checkpoint={last(tuned / 'pairs-run')}", f"pairs={pairs}", f"out={tmp_path}/out", "max_new_tokens=16"]
+    score_summaries(load_config(SummariesConfig, ROOT / "yamls/summaries/meqsum.yaml", given), dry_run=False)
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    samples = [json.loads(text) for text in (tmp_path / "out/samples.jsonl").read_text().splitlines()]
+    assert [sample["summary"] for sample in samples] == SUMMARIES and results["unfinished"] == 0
+    assert [sample["rouge1"] for sample in samples] == [1.0] * 6 + [0.0] * 2
+    score = results["scores"]["rougeL"]
+    assert score["value"] == 0.75 and score["standard_error"] == pytest.approx((0.75 * 0.25 / 7) ** 0.5)
+    with pytest.raises(DataError, match="was not fine-tuned on pairs"):
+        score_summaries(SummariesConfig(str(last(tuned / "sft")), str(pairs), str(tmp_path / "no")), dry_run=False)
 
 
 def config_of(place: Path, *overrides: str) -> TrainConfig:
