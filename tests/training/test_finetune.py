@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from launch import ROOT, composer_script, done
+from export.serving import STACK, chat, serving
+from launch import ROOT, composer_script, done, recipe
 from streaming import StreamingDataset
 from transformers import AutoModelForCausalLM
 
@@ -177,6 +178,18 @@ def test_adapters_alone_are_trained_and_merged_when_they_are_read(tuned: Path) -
         "chat_template" in (tokenizer_of(checkpoint) / "tokenizer_config.json").read_text()
         or (tokenizer_of(checkpoint) / "chat_template.jinja").is_file()
     )
+
+
+@pytest.mark.skipif(not STACK.is_dir(), reason="build/serving is not there: make test installs the server's stack")
+def test_an_exported_chat_model_answers_as_it_does_here(tuned: Path, tmp_path: Path) -> None:
+    checkpoint, out = last(tuned / "sft"), tmp_path / "chat"
+    done(recipe("export", "yamls/export/huggingface.yaml", f"checkpoint={checkpoint}", f"out={out}", "dtype=float32"))
+    said = done(
+        recipe("generate", "yamls/generate/answer.yaml", f"checkpoint={out}", 'prompts=["Why?"]', "max_new_tokens=12")
+    ).stdout
+    with serving(out, tmp_path / "log") as address:
+        served = chat(address, out, "Why?", 12)
+    assert served.strip() and said == f"> Why?\n{served.strip()}\n\n"
 
 
 def test_a_head_starts_from_a_checkpoint_and_is_read_again(tuned: Path, line: Path) -> None:
