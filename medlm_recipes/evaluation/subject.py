@@ -57,9 +57,14 @@ def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     model, tokenizer = load(folder, config.dtype)
     if has_head(model):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
+    return language_model(model.eval(), tokenizer, config)
+
+
+def language_model(model: Any, tokenizer: Any, config: EvaluateConfig, lockstep: bool = False) -> SharedPrefixLM:
+    """This package's backend around a model as `config` asks; lockstep: it is sharded over all ranks."""
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
     tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
-    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
+    return SharedPrefixLM(model, tokenizer, tokens, config.batch_size, config.seeds[0], lockstep)
 
 
 def load(folder: str, dtype: str) -> tuple[Any, Any]:
@@ -68,7 +73,7 @@ def load(folder: str, dtype: str) -> tuple[Any, Any]:
     Raises DataError when the folder is neither, or is not whole.
     """
     gpu = torch.cuda.is_available()
-    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "amp_bf16": torch.float32}
     if is_checkpoint(folder):
         kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
         model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
