@@ -20,6 +20,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from torch.utils.backend_registration import rename_privateuse1_backend
 
 VERSION = "2.7."
 """The torch whose tables and dispatch this was written for."""
@@ -134,7 +135,7 @@ def _register_guard() -> None:
     register(None, _CUDA, ctypes.addressof(guard))
     _kept.extend([copied, guard])
     # With another accelerator named, the engine leaves CUDA's streams alone.
-    torch.utils.rename_privateuse1_backend("none")
+    rename_privateuse1_backend("none")
 
 
 def _any_number(mode: Any, function: Any, tensor: torch.Tensor) -> float | bool:

@@ -1,10 +1,12 @@
 """Whether a recipe fits the memory of its GPUs: simulated, judged, and what other settings would change."""
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from medlm_recipes.config.train import TrainConfig
-from medlm_recipes.preflight.memory_closed_form import closed_form
+from medlm_recipes.preflight.memory_closed_form import closed_form, straight_from
 from medlm_recipes.preflight.memory_extrapolation import Peak
 from medlm_recipes.preflight.memory_search import largest_micro_batch
 from medlm_recipes.preflight.memory_setup import RankSetup, setup_of
@@ -66,7 +68,7 @@ def memory_report(
     """What a rank of the recipe holds on the GPU that `hardware.device` names, and the verdict.
 
     vocab_size: tokens of the shards' tokenizer; sequence_length: tokens a row. Raises ConfigError for a
-    model that cannot be built, SimulationError for one that can neither be simulated nor be told by formulas.
+    model that cannot be built, SimulationError where neither the simulation nor the closed form knows it.
     """
     setup = setup_of(config, vocab_size, sequence_length, end_of_text, ranks)
     device = config.hardware.device
@@ -75,7 +77,7 @@ def memory_report(
     try:
         report = question.simulated(share, config.hardware.nodes)
     except SimulationError as error:
-        report = question.estimated(str(error))
+        report = question.estimated(share, config.hardware.nodes, error)
     return replace(report, notes=[*report.notes, *_notes(config)])
 
 
@@ -93,7 +95,7 @@ class _Question:
         setup = self.setup
         memory = self.memory(setup)
         peak = self.with_workspace(memory.peak)
-        largest = self.largest(setup)
+        largest = self.largest(lambda size: self.memory(replace(setup, micro_batch=size)))
         return MemoryReport(
             method=SIMULATED,
             parameters=memory.parameters,
@@ -107,12 +109,18 @@ class _Question:
             alternatives=[self.alternative(settings) for settings in _others(setup, nodes)],
         )
 
-    def estimated(self, why: str) -> MemoryReport:
-        """The closed form alone; of a model that it does not know nothing can be said."""
-        note = f"not simulated ({why}); the figures are a closed form's"
+    def estimated(self, share: int, nodes: int, why: SimulationError) -> MemoryReport:
+        """The same by the closed form; raises `why` for a model that it does not know."""
         peak = closed_form(self.setup)
         if peak is None:
-            raise SimulationError(why)
+            raise why
+
+        def other(settings: dict[str, Any]) -> Alternative:
+            setup = replace(self.setup, **settings)
+            found = _formula(setup)
+            return Alternative(settings, found, judge(found.total, self.usable), self.largest_by_formula(setup))
+
+        largest = self.largest_by_formula(self.setup)
         return MemoryReport(
             method=ESTIMATED,
             parameters=None,
@@ -121,15 +129,33 @@ class _Question:
             usable=self.usable,
             verdict=judge(peak.total, self.usable),
             estimate=peak,
-            largest_micro_batch=None,
-            largest_even_micro_batch=None,
-            notes=[note],
+            largest_micro_batch=largest,
+            largest_even_micro_batch=_even(share, largest),
+            alternatives=[other(settings) for settings in _others(self.setup, nodes)],
+            notes=[f"not simulated ({why}); the figures are a closed form's"],
+        )
+
+    def largest_by_formula(self, setup: RankSetup) -> int | None:
+        if self.usable is None:
+            return None
+        sizes = range(1, 4097)
+        return bisect_right(
+            sizes, most_that_fits(self.usable), key=lambda size: _formula(replace(setup, micro_batch=size)).total
         )
 
     def alternative(self, settings: dict[str, Any]) -> Alternative:
         other = replace(self.setup, **settings)
-        peak = self.with_workspace(self.memory(other).peak)
-        return Alternative(settings, peak, judge(peak.total, self.usable), self.largest(other))
+        memory = self.memory(other)
+        if settings.keys() == {"replicas"}:  # which changes nothing that a micro-batch does
+
+            def at(size: int) -> RankMemory:
+                return self.memory(replace(self.setup, micro_batch=size)).moved(self.memory(self.setup), memory)
+
+            largest = self.largest(at)
+        else:
+            largest = self.largest(lambda size: self.memory(replace(other, micro_batch=size)))
+        peak = self.with_workspace(memory.peak)
+        return Alternative(settings, peak, judge(peak.total, self.usable), largest)
 
     def memory(self, setup: RankSetup) -> RankMemory:
         name = repr(setup)
@@ -137,14 +163,20 @@ class _Question:
             self.made[name] = self.simulator.memory(setup)
         return self.made[name]
 
-    def largest(self, setup: RankSetup) -> int | None:
+    def largest(self, at: Callable[[int], RankMemory]) -> int | None:
         if self.usable is None:
             return None
         bound = most_that_fits(self.usable) - self.workspace
-        return largest_micro_batch(lambda size: self.memory(replace(setup, micro_batch=size)), setup.micro_batch, bound)
+        return largest_micro_batch(at, self.setup.micro_batch, bound, straight_from(self.setup))
 
     def with_workspace(self, peak: Peak) -> Peak:
         return replace(peak, kinds=peak.kinds | {"temporary": peak.kinds["temporary"] + self.workspace})
+
+
+def _formula(setup: RankSetup) -> Peak:
+    peak = closed_form(setup)
+    assert peak is not None, "asked for a model whose shape is known"
+    return peak
 
 
 def _others(setup: RankSetup, nodes: int) -> list[dict[str, Any]]:

@@ -17,9 +17,6 @@ from medlm_recipes.token_math import gpt2_parameters, llama_parameters, padded_v
 
 _BYTES = {"fp32": 4, "bf16": 2}
 
-CHUNK_ELEMENTS = 1 << 26
-"""models.loss.CHUNK_ELEMENTS, which cannot be imported without torch; a test holds the two together."""
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -80,6 +77,19 @@ def closed_form(setup: RankSetup) -> Peak | None:
     if setup.validation:
         places.append(_in_validation(shape, setup))
     return max(places, key=lambda place: place.total)
+
+
+def straight_from(setup: RankSetup) -> int:
+    """The micro-batch from which on everything grows with it in a straight line: that which fills a loss's chunk."""
+    shape = shape_of_setup(setup)
+    if shape is None or not shape.fused_loss:
+        return 1
+    return -(-2 * _chunk(shape.vocab) // setup.sequence)
+
+
+def _chunk(vocab: int) -> int:
+    """models.loss.chunk_tokens, which cannot be imported without torch; a test holds the two together."""
+    return max((1 << 26) // vocab // 128 * 128, 128)
 
 
 def _at_loss(shape: Shape, setup: RankSetup) -> Peak:
@@ -173,7 +183,7 @@ def _loss(shape: Shape, setup: RankSetup) -> float:
         return 2 * _bytes_of_logits(setup) * tokens * shape.vocab + states
     if not shape.fused_loss:
         return (12 + _bytes_of_logits(setup)) * tokens * shape.vocab + states
-    chunk = max(CHUNK_ELEMENTS // shape.vocab // 128 * 128, 128)
+    chunk = _chunk(shape.vocab)
     per_logit = 16 if tokens > chunk else 10
     # The last validation batch's logits are held until the first training step's outputs replace them.
     validated = _bytes_of_logits(setup) * tokens * shape.vocab if setup.validation else 0

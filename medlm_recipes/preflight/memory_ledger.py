@@ -159,7 +159,7 @@ class Ledger(TorchDispatchMode):
 
     def _inside_dtensor(self) -> Any:
         """Modes are off inside a DTensor's operator, whose local tensors are memory all the same."""
-        dispatcher = DTensor._op_dispatcher  # type: ignore[attr-defined]
+        dispatcher = DTensor._op_dispatcher
         original = dispatcher.dispatch
 
         def dispatch(*arguments: Any, **keywords: Any) -> Any:

@@ -28,7 +28,7 @@ def build(model: dict[str, Any], depth: int | None) -> tuple[ComposerModel, torc
     ((name, arguments),) = model.items()
     bare_builder, wrap = _BUILDERS.get(name) or (_imported(name), _wrap_any)
     with torch.device("meta"):
-        bare = bare_builder(**arguments)
+        bare: Any = bare_builder(**arguments)
     parameters = sum(parameter.numel() for parameter in bare.parameters())
     blocks = _blocks(bare)
     whole = len(blocks)

@@ -48,8 +48,8 @@ class _Block(nn.Module):
         batch, length, width = states.shape
         parts = self.qkv(self.norm_1(states)).chunk(3, -1)
         # Copies without padding (flash-attn's unpad_input), and one of the output with it (pad_input).
-        heads = [part.clone().view(batch, length, self.heads, -1).transpose(1, 2) for part in parts]
-        attended = F.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2)
+        query, key, value = (part.clone().view(batch, length, self.heads, -1).transpose(1, 2) for part in parts)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2)
         states = states + self.out(attended.reshape(batch, length, width).clone())
         return states + self.down(F.gelu(self.up(self.norm_2(states))))
 

@@ -37,9 +37,17 @@ class RankMemory:
             for name in names
         }
 
-    def towards(self, other: "RankMemory", at: tuple[float, float], to: float) -> "RankMemory":
-        """What the two amount to at `to` of whatever they differ in, which is `at` here and there."""
-        return RankMemory(self.depth, self.parameters, straight(self.places, other.places, at, to))
+    def moved(self, before: "RankMemory", after: "RankMemory") -> "RankMemory":
+        """This memory changed, place by place, as `before` was to become `after`."""
+        common = self.places.keys() & before.places.keys() & after.places.keys()
+        places = {
+            place: {
+                kind: value + after.places[place][kind] - before.places[place][kind]
+                for kind, value in self.places[place].items()
+            }
+            for place in common
+        }
+        return RankMemory(self.depth, self.parameters, places)
 
 
 class Simulator:
