@@ -27,7 +27,6 @@ from medlm_recipes.evaluation.benchmark import read_benchmark
 from medlm_recipes.manifest import read_manifest
 
 SOURCE = "pubmed-abstracts"
-SHARD_BYTES = "shard_bytes=4_194_304"  # a shard is one worker's task: of the usual 64 MiB there would be one
 
 FIND = """
 import json, sys
@@ -38,8 +37,9 @@ with open(questions) as stream:
 """
 
 
-def make_shards(sample: Path, megabytes: int, folder: Path) -> None:
+def make_shards(sample: Path, megabytes: int, shard_bytes: int, folder: Path) -> None:
     make_text(sample, folder / "text.jsonl", megabytes)
+    size = f"shard_bytes={shard_bytes}"
     documents, tokenizer = f"documents={folder}/documents", f"tokenizer={folder}/tokenizer"
     for command in (
         recipe("prepare_corpus", "corpus/pile", f"inputs={folder}/text.jsonl", f"out={folder}/documents"),
@@ -51,7 +51,7 @@ def make_shards(sample: Path, megabytes: int, folder: Path) -> None:
             tokenizer,
             f"out={folder}/shards",
             "sources=[]",
-            SHARD_BYTES,
+            size,
         ),
     ):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("sample", type=Path)
     parser.add_argument("benchmarks", nargs="+")
     parser.add_argument("--megabytes", type=int, default=120)
+    parser.add_argument("--shard-bytes", type=int, default=1 << 22, help="a shard is one worker's task")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
     questions = [
@@ -83,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "questions.json").write_text(json.dumps(questions))
-        make_shards(given.sample, given.megabytes, folder)
+        make_shards(given.sample, given.megabytes, given.shard_bytes, folder)
         counts = read_manifest(folder / "shards", "convert_text_to_mds").facts["splits"]["train"][SOURCE]
         tokens, size = counts["tokens"], counts["bytes"]
         print(f"{len(questions):,} questions, {tokens:,} tokens, {size:,} bytes of text")

@@ -23,7 +23,7 @@ from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.manifest import Manifest, file_sizes, hash_file
 from medlm_recipes.models.building import build_model
 from medlm_recipes.tokenization.loading import tokenizer_hash
-from medlm_recipes.training.model import ARCHITECTURE
+from medlm_recipes.training.run_folder import ARCHITECTURE
 
 ROOT = Path(__file__).parents[1]
 VOCABULARY, SEQUENCE = 28_896, 1_024

@@ -40,8 +40,8 @@ class Manifest:
         write_json(folder / FILE_NAME, self.__dict__)
 
 
-def read_manifest(folder: str | Path, stage: str) -> Manifest:
-    """The manifest of a finished `stage` in `folder`.
+def read_manifest(folder: str | Path, stage: str, *others: str) -> Manifest:
+    """The manifest of a finished `stage`, or of one of `others`, in `folder`.
 
     Raises DataError when the folder is missing, unfinished, or was made by another stage.
     """
@@ -55,10 +55,9 @@ def read_manifest(folder: str | Path, stage: str) -> Manifest:
         manifest = Manifest(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); make the folder again with recipes/{stage}.py") from None
-    if manifest.stage != stage:
-        raise DataError(
-            f"{folder}: made by recipes/{manifest.stage}.py; here an output of recipes/{stage}.py is needed"
-        )
+    if manifest.stage not in (stage, *others):
+        needed = " or ".join(f"recipes/{one}.py" for one in (stage, *others))
+        raise DataError(f"{folder}: made by recipes/{manifest.stage}.py; here an output of {needed} is needed")
     return manifest
 
 

@@ -66,19 +66,30 @@ class Partial:
                 _remove(path)
 
     def _acquire(self) -> IO[str]:
-        until = time.monotonic() + _WAIT_SECONDS
-        while True:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                lock = open(self.folder / _LOCK, "w")
-            except OSError as error:
-                raise DataError(f"{self.folder}: cannot be made ({error.strerror}); choose another out") from None
-            if _is_locked(lock) and _is_same(self.folder / _LOCK, lock):
-                return lock
-            lock.close()
-            if time.monotonic() > until:
-                raise DataError(f"{self.folder}: another run writes there; wait for it, or choose another out")
-            time.sleep(0.1)
+        try:
+            lock = hold(self.folder / _LOCK, _WAIT_SECONDS)
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be made ({error.strerror}); choose another out") from None
+        if lock is None:
+            raise DataError(f"{self.folder}: another run writes there; wait for it, or choose another out")
+        return lock
+
+
+def hold(path: Path, seconds: float) -> IO[str] | None:
+    """An exclusive lock on a file, made with its folder where missing; held until it is closed.
+
+    It may be removed by whoever holds it. None: another process has it, for so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "w")
+        if _is_locked(lock) and _is_same(path, lock):
+            return lock
+        lock.close()
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.1)
 
 
 def is_full(error: BaseException) -> TypeGuard[OSError]:

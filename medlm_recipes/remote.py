@@ -27,9 +27,13 @@ def is_remote(place: str) -> bool:
 
 
 def local_place(url: str) -> Path:
-    """Where copies of a remote folder stand: below XDG_CACHE_HOME, by default ~/.cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache, "medlm-recipes", *PurePosixPath(url.replace("://", "/")).parts)
+    """Where copies of a remote folder stand."""
+    return Path(cache_folder(), *PurePosixPath(url.replace("://", "/")).parts)
+
+
+def cache_folder() -> Path:
+    """What can be made again stands here: below XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "medlm-recipes")
 
 
 def local_copy(place: str, wanted: Callable[[str], bool] = lambda name: True) -> Path:

@@ -8,6 +8,7 @@ import math
 import re
 
 _TOKENS = re.compile(r"([0-9][0-9_]*)tok")
+_SHARE = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ep|dur)")
 
 
 def parse_tokens(text: str) -> int:
@@ -19,6 +20,38 @@ def parse_tokens(text: str) -> int:
     if found is None or int(found[1]) == 0:
         raise ValueError("write a positive number of tokens with its unit, like 1_000_000tok")
     return int(found[1])
+
+
+def in_units(text: str, *units: str) -> str:
+    """The unit of a duration: tok for tokens, or one of `units`, ep for epochs and dur for a share of the run.
+
+    Raises ValueError when it is none of them or the number is not positive.
+    """
+    found = _SHARE.fullmatch(text.strip())
+    if found is None or found[2] not in units:
+        try:
+            parse_tokens(text)
+        except ValueError as error:
+            examples = {"ep": "3ep for epochs", "dur": "0.1dur for a share of the run"}
+            other = "".join(f", or {examples[unit]}" for unit in units)
+            raise ValueError(f"{error}{other}") from None
+        return "tok"
+    if float(found[1]) == 0 or (found[2] == "dur" and float(found[1]) >= 1):
+        raise ValueError("must be above 0" + (" and below 1" if found[2] == "dur" else ""))
+    return found[2]
+
+
+def duration_in_tokens(text: str, epoch: int, whole: int | None = None) -> int:
+    """Tokens of a duration such as ``"1_000_000tok"``, ``"3ep"`` or, of a run of `whole` tokens, ``"0.1dur"``.
+
+    epoch: tokens of the whole steps that one pass over the data gives.
+    """
+    found = _SHARE.fullmatch(text.strip())
+    if found is None:
+        return parse_tokens(text)
+    unit = {"ep": epoch, "dur": whole}[found[2]]
+    assert unit is not None, text
+    return max(1, round(float(found[1]) * unit))
 
 
 def tokens_per_step(global_batch: int, sequence_length: int) -> int:

@@ -11,12 +11,16 @@ from launch import ROOT, recipe
 
 from medlm_recipes.config.benchmark import BenchmarkConfig
 from medlm_recipes.config.cluster import ClusterConfig
+from medlm_recipes.config.compare import CompareConfig
 from medlm_recipes.config.corpus import CorpusConfig
 from medlm_recipes.config.evaluate import EvaluateConfig
+from medlm_recipes.config.examples import ExamplesConfig
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.fetch import FetchConfig
+from medlm_recipes.config.generate import GenerateConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.shards import ShardsConfig
+from medlm_recipes.config.summaries import SummariesConfig
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.tokenizer import TokenizerConfig
 from medlm_recipes.config.train import TrainConfig
@@ -30,13 +34,22 @@ SCHEMAS = {
     "corpus": (CorpusConfig, ["inputs=[x]", "out=x"]),
     "tokenizer": (TokenizerConfig, ["documents=x", "out=x"]),
     "shards": (ShardsConfig, ["documents=x", "tokenizer=x", "out=x"]),
+    "examples": (ExamplesConfig, ["inputs=[x]", "tokenizer=x", "out=x"]),
     "train": (TrainConfig, ["run=x", "shards=x", "tokenizer=x"]),
     "benchmark": (BenchmarkConfig, ["inputs=x", "out=x"]),
     "evaluate": (EvaluateConfig, ["checkpoint=x", "benchmark=x", "out=x"]),
+    "compare": (CompareConfig, ["a=x", "b=x"]),
     "sweep": (SweepConfig, []),
     "export": (ExportConfig, ["checkpoint=x", "out=x"]),
+    "generate": (GenerateConfig, ["checkpoint=x", "prompts=[x]"]),
+    "summaries": (SummariesConfig, ["checkpoint=x", "pairs=x", "out=x"]),
+    "finetune": (TrainConfig, ["model.pretrained=x"]),
 }
-ALSO = {"tokenizer/meditron.yaml": ["base=x"]}  # what a recipe asks for besides
+ALSO = {  # what a recipe asks for besides
+    "tokenizer/meditron.yaml": ["base=x"],
+    **{f"train/finetune-meditron-{size}b.yaml": ["model.pretrained=x"] for size in (7, 70)},
+    **{f"examples/{name}-chat.yaml": ["decontaminate.against=[x]"] for name in ("medmcqa", "medqa", "pubmedqa")},
+}
 RECIPES = [
     path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch", "cluster")
 ]
@@ -51,7 +64,7 @@ LAYERS = [
     {"corpus", "fetching"},
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
-    {"training"},
+    {"examples", "training"},
     {"preflight"},
     {"evaluation", "export"},
     {"sweep"},
@@ -79,7 +92,7 @@ def test_every_train_recipe_loads_with_every_cluster_profile(path: Path, profile
     config = load_config(TrainConfig, path, [*schema_of(path)[1], f"cluster={profile}"])
     assert config.hardware.cluster == profile and config.hardware.ranks
     assert config.parallel.precision == ("fp32" if profile == "cpu" else "amp_bf16")
-    if path.parent.name == "train":
+    if path.parent.name == "train" and config.task == "text":  # fine-tuning takes smaller batches, on a host or a few
         check_ranks(config, config.hardware.ranks)
 
 

@@ -19,8 +19,9 @@ class PerplexityTracker(Callback):
     """Rows of training loss (mean over all ranks) every `log_interval` steps and of each validation.
 
     A row holds tokens, step, split, source, loss (nats a token) and perplexity; a training row also
-    lr and gradient_norm, a validation row bits_per_byte; what is not finite is null. On resume the
-    rows past the checkpoint are dropped, since their steps are taken again.
+    lr and gradient_norm, a validation row bits_per_byte where its rows are text, or the accuracy of a
+    head, whose loss is nats an example; what is not finite is null. On resume the rows past the
+    checkpoint are dropped, since their steps are taken again.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class PerplexityTracker(Callback):
         run: Path,
         budgets: list[int],
         log_interval: int,
-        bytes_per_token: dict[str, float],
+        bytes_per_token: dict[str, float | None],
         gradients: ClipGradients,
         flops_per_token: int | None = None,
     ) -> None:
@@ -58,11 +59,18 @@ class PerplexityTracker(Callback):
         assert state.dataloader_label is not None
         source = state.dataloader_label
         # Composer has computed, and so reduced, the metric already; this reads what it kept.
-        loss = float(state.eval_metrics[source]["LanguageCrossEntropy"].compute())
+        metrics = state.eval_metrics[source]
+        loss = float(metrics["LanguageCrossEntropy"].compute())
         row = self._row(state, "validation", source, loss)
-        row["bits_per_byte"] = loss / math.log(2) / self.bytes_per_token[source]
         logger.log_metrics({f"metrics/{source}/perplexity": row["perplexity"]})
-        self._write(row, f"{row['bits_per_byte']:.4f} bits a byte")
+        aside = ""
+        if "MaskedAccuracy" in metrics:
+            row["accuracy"] = float(metrics["MaskedAccuracy"].compute())
+            aside = f"accuracy {row['accuracy']:.4f}"
+        elif bytes_per_token := self.bytes_per_token[source]:
+            row["bits_per_byte"] = loss / math.log(2) / bytes_per_token
+            aside = f"{row['bits_per_byte']:.4f} bits a byte"
+        self._write(row, aside)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         if dist.get_global_rank() == 0:

@@ -9,9 +9,6 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-EXIT_CODE = 75
-"""EX_TEMPFAIL of sysexits.h: not done, start me again. A job script can requeue on it."""
-
 
 class SaveOnSigterm(Callback):
     """Ends training after the step in which any rank was told to stop; the checkpoint of that step follows.

@@ -18,6 +18,9 @@ C = TypeVar("C")
 MENDABLE = 2
 """Exit code for what the user can mend."""
 
+STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: told to stop, not done, start me again. A job script can requeue on it."""
+
 _SECONDS_FOR_RANK_0 = 10
 
 

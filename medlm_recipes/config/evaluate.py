@@ -1,8 +1,14 @@
 """Keys of evaluate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from medlm_recipes.config.fields import at_least, key, one_of
+from medlm_recipes.config.fields import all_of, at_least, key, not_empty, one_of, within
+
+
+def _unlike(values: list[int]) -> None:
+    if len(set(values)) < len(values):
+        raise ValueError("names a seed twice")
 
 
 @dataclass
@@ -10,11 +16,30 @@ class EvaluateConfig:
     checkpoint: str = key(
         "what to score: <run>/checkpoints/tok<N> of a train run, a Hugging Face folder, or a model's id on the hub"
     )
-    benchmark: str = key(
-        "questions as MedQA's JSONL: question, options {letter: text}, answer_idx (a letter), answer (its text)"
-    )
-    task: str = key("lm-eval task YAML: how a question becomes a prompt and its options continuations")
+    benchmark: str = key("folder of recipes/prepare_benchmark.py, whose test.jsonl is scored, or one file of that form")
+    task: str = key("lm-eval task YAML: how a question becomes a prompt, and how it is answered")
     out: str = key("folder to write: results.json, samples.jsonl, manifest.json")
+    shots: int = key("solved training questions shown before each question", 0, check=at_least(0))
+    demonstrations: str | None = key(
+        "benchmark (folder, or one file) whose training questions are shown; null: that which is scored", None
+    )
+    seeds: list[int] = key(
+        "seeds by which demonstrations are drawn, each scored by itself; the first also seeds sampled texts",
+        [1234],
+        check=all_of(not_empty, _unlike),
+    )
+    chat: bool = key("put prompts into the tokenizer's chat template, as a chat-tuned model expects", False)
+    max_gen_toks: int | None = key("tokens that a generated answer may have; null: the task's", None, check=at_least(1))
+    max_unparsed: float = key(
+        "largest share of questions without a readable answer; above it the results are marked invalid",
+        0.1,
+        check=within(0, 1),
+    )
+    shards: str | None = key(
+        "output of convert_text_to_mds that the model was trained on: questions that stand in it are reported, "
+        "and the score without them; null: not looked for",
+        None,
+    )
     revision: str | None = key("commit, tag or branch of a hub id; null: its main branch", None)
     backend: str = key(
         "auto: this package's own, which computes shared prefixes once, on every rank of a composer launch; "
@@ -30,6 +55,9 @@ class EvaluateConfig:
     batch_tokens: int | None = key(
         "prompt tokens run at once; null: 512 on CPUs, 2,048 on GPUs", None, check=at_least(1)
     )
-    batch_size: int = key("answers generated at once", 32, check=at_least(1))
+    batch_size: int = key("answers generated, or texts read by a fine-tuned head, at once", 32, check=at_least(1))
     limit: int | None = key("score only the first so many questions; null: all", None, check=at_least(1))
-    seed: int = key("seed of lm-eval's few-shot sampling", 1234)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if self.demonstrations is not None and not self.shots:
+            yield "demonstrations", f"{self.demonstrations!r}: of no use with shots: 0"

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, get_args
 
-from medlm_recipes.token_math import parse_tokens
+from medlm_recipes.token_math import in_units, parse_tokens
 
 REQUIRED = "???"  # OmegaConf's spelling of a value that the user must give
 
@@ -42,6 +42,16 @@ def group_of(hint: Any) -> type | None:
 def tokens(value: Any) -> None:
     """A budget or duration in tokens."""
     parse_tokens(value)
+
+
+def tokens_or_epochs(value: Any) -> None:
+    """A budget or duration in tokens or in passes over the data."""
+    in_units(value, "ep")
+
+
+def tokens_or_share(value: Any) -> None:
+    """A part of a run, in tokens, in passes over the data or as a share of it."""
+    in_units(value, "ep", "dur")
 
 
 def remote_url(value: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medlm_recipes.config.fields import at_least, key, one_of, positive, within
+from medlm_recipes.config.fields import at_least, key, one_of, optional_section, positive, within
 
 # architecture -> (keys that it needs, keys that it may have besides)
 _SHAPE = {
@@ -14,6 +14,19 @@ _SHAPE = {
     ),
     "hf": (("pretrained",), ("revision", "trust_remote_code")),
 }
+
+
+@dataclass
+class LoraKeys:
+    """Only small matrices beside the blocks' frozen linear layers are trained; export merges them into those."""
+
+    r: int = key("rank of the matrices", 16, check=at_least(1))
+    alpha: int = key("what they add is scaled by alpha / r", 32, check=at_least(1))
+    dropout: float = key("of what goes into them", 0.0, check=within(0, 0.9))
+    targets: list[str] = key("names of the layers, like q_proj (gpt2: c_attn); empty: every linear layer", [])
+    embeddings: bool = key(
+        "train the embedding and output matrices too: tokens that the base has never seen, ChatML's say, need it", False
+    )
 
 
 @dataclass
@@ -32,8 +45,9 @@ class ModelKeys:
     rms_eps: float | None = key("llama: term in RMSNorm's denominator; null: 1e-5, Llama 2's", None, check=positive)
     dropout: float = key("gpt2: of embeddings, attention and residuals", 0.0, check=within(0, 0.9))
     pretrained: str | None = key(
-        "llama, hf: folder or hub id of a Hugging Face model whose weights are trained on; a llama's shape must be "
-        "that of the keys above; null: random weights",
+        "llama, hf: what is trained on, by folder or hub id of a Hugging Face model, or a checkpoint of a train run "
+        "(<run>/checkpoints/tok<N>), of which only the weights are taken; a llama's shape must be that of the keys "
+        "above; null: random weights",
         None,
     )
     revision: str | None = key("commit, tag or branch of a hub id; null: its main branch", None)
@@ -56,6 +70,7 @@ class ModelKeys:
         "fused",
         check=one_of("fused", "plain"),
     )
+    lora: LoraKeys | None = optional_section("train low-rank adapters instead of the weights; null: the weights")
     compile: bool = key("compile each transformer block with torch.compile", False)
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -72,5 +87,7 @@ class ModelKeys:
             yield "n_kv_head", f"{self.n_kv_head} does not divide n_head {self.n_head}"
         if self.pretrained is None and (self.revision or self.trust_remote_code):
             yield "pretrained", "revision and trust_remote_code are settings of pretrained, which is not given"
+        if self.lora and self.pretrained is None:
+            yield "lora", "adapts weights that are frozen; give the pretrained ones"
         if self.mask_documents and self.loss != "fused":
             yield "mask_documents", "is part of this package's forward pass; it needs loss: fused"

@@ -48,7 +48,12 @@ class ParallelKeys:
 
     def problems_with_model(self, model: ModelKeys) -> Iterator[tuple[str, str]]:
         degree = self.tensor_parallel
+        if model.lora and self.fsdp and self.fsdp_version == 1:
+            yield "fsdp_version", "1 cannot shard frozen and trained weights together; model.lora needs 2"
         if degree == 1:
+            return
+        if model.lora:
+            yield "tensor_parallel", f"{degree}: model.lora's adapters cannot be divided; set it to 1"
             return
         if model.name != "llama":
             yield "tensor_parallel", f"{degree}: only model.name llama can be divided, not {model.name}; set it to 1"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medlm_recipes.config.fields import at_least, key, one_of, tokens, within
+from medlm_recipes.config.fields import at_least, key, one_of, tokens_or_share, within
 from medlm_recipes.token_math import parse_tokens
 
 
@@ -19,8 +19,8 @@ class SchedulerKeys:
     )
     warmup: str | None = key(
         "tokens of warm-up, null for none; what a paper gives in steps is steps x global_batch x sequence length "
-        "(2000 steps of 1024 x 1024 tokens: 2_097_152_000tok)",
-        check=tokens,
+        "(2000 steps of 1024 x 1024 tokens: 2_097_152_000tok); 0.1dur: a tenth of the run",
+        check=tokens_or_share,
     )
     final_lr_ratio: float | None = key(
         "learning rate at the end as a share of the peak; give this or final_lr", None, check=within(0, 1)
@@ -28,7 +28,9 @@ class SchedulerKeys:
     final_lr: float | None = key(
         "learning rate at the end as such (Meditron: 1e-6); give this or final_lr_ratio", None, check=at_least(0)
     )
-    cooldown: str | None = key("wsd only: tokens of the decay before the end", None, check=tokens)
+    cooldown: str | None = key(
+        "wsd only: tokens of the decay before the end, or 0.2dur: a fifth of the run", None, check=tokens_or_share
+    )
     cooldown_shape: str = key(
         "wsd only: linear, or 1-sqrt, one minus the square root of the share of the cooldown that is past "
         "(both Hägele et al. 2024, arXiv 2405.18392)",

@@ -6,14 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
-from medlm_recipes.config.fields import REQUIRED, at_least, each, key, positive, remote_url, section, tokens, within
+from medlm_recipes.config.fields import (
+    REQUIRED,
+    at_least,
+    each,
+    key,
+    one_of,
+    positive,
+    remote_url,
+    section,
+    tokens_or_epochs,
+    within,
+)
 from medlm_recipes.config.guard import GuardKeys
 from medlm_recipes.config.mixture import check_mixture
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.parallel import ParallelKeys
 from medlm_recipes.config.preflight import PreflightKeys
 from medlm_recipes.config.schedule import SchedulerKeys
-from medlm_recipes.token_math import parse_tokens
+from medlm_recipes.token_math import in_units, parse_tokens
+
+TASKS = ("text", "sft", "multiple_choice", "classification")
+HEADED = ("multiple_choice", "classification")
+"""Tasks of a model that ends in a head instead of a vocabulary."""
 
 
 @dataclass
@@ -87,7 +102,14 @@ class TrainConfig:
         None,
         check=remote_url,
     )
-    shards: str = key("folder written by convert_text_to_mds")
+    task: str = key(
+        "what the shards hold. text, by convert_text_to_mds: every token is learnt; by convert_examples_to_mds: sft "
+        "(the responses are learnt), multiple_choice (a linear head over the last token scores every option) or "
+        "classification (it gives the label)",
+        "text",
+        check=one_of(*TASKS),
+    )
+    shards: str = key("folder written by convert_text_to_mds or convert_examples_to_mds")
     tokenizer: str = key("folder of the tokenizer that made the shards; checked by its hash, kept in the run")
     validation_shards: list[str] = key(
         "folders written by convert_text_to_mds whose validation streams are measured besides those of shards, and "
@@ -115,15 +137,21 @@ class TrainConfig:
     preflight: PreflightKeys = section(PreflightKeys, "what preflight is told besides; train knows override alone")
     loggers: LoggerKeys = section(LoggerKeys, "where metrics go besides the run folder")
     global_batch: int = key("sequences in one optimizer update over all ranks", check=at_least(1))
-    max_duration: str = key("token budget of the run", check=tokens)
-    budgets: list[str] = key(
-        "token budgets to validate and checkpoint at; the end of the run is always one", [], check=each(tokens)
+    max_duration: str = key(
+        "token budget of the run, or passes over the data (3ep); here and below epochs become tokens, in whole steps, "
+        "once the shards are read",
+        check=tokens_or_epochs,
     )
-    checkpoint_interval: str | None = key("also checkpoint every so many tokens", None, check=tokens)
+    budgets: list[str] = key(
+        "token budgets (or 1ep) to validate and checkpoint at; the end of the run is always one",
+        [],
+        check=each(tokens_or_epochs),
+    )
+    checkpoint_interval: str | None = key("also checkpoint every so many tokens", None, check=tokens_or_epochs)
     keep_checkpoints: int | None = key(
         "how many of the checkpoints that are no budget's stay, the newest; null: all", None, check=at_least(1)
     )
-    validation_interval: str | None = key("also validate every so many tokens", None, check=tokens)
+    validation_interval: str | None = key("also validate every so many tokens", None, check=tokens_or_epochs)
     log_interval: int = key("steps between rows of training loss in metrics.jsonl", 10, check=at_least(1))
     seed: int = key("seed of the initial weights and of dropout", 17)
 
@@ -131,13 +159,19 @@ class TrainConfig:
     def layer(recipe: Path, given: dict[str, Any]) -> dict[str, Any]:
         return profile_layer(recipe, given)
 
+    def durations(self) -> list[str]:
+        """Every duration that the recipe gives."""
+        lengths = (self.max_duration, *self.budgets, self.checkpoint_interval, self.validation_interval)
+        parts = (self.scheduler.warmup, self.scheduler.cooldown)
+        return [length for length in (*lengths, *parts) if length is not None]
+
     def problems(self) -> Iterator[tuple[str, str]]:
-        end = parse_tokens(self.max_duration)
-        for budget in self.budgets:
-            if parse_tokens(budget) > end:
-                yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
-        for name, what in self.scheduler.problems_in_run(self.optimizer.lr, self.max_duration):
-            yield f"scheduler.{name}", what
+        if all(in_units(length, "ep", "dur") == "tok" for length in self.durations()):
+            yield from self._problems_of_length()  # otherwise they are looked for once all are tokens
+        if self.task != "text" and self.model.pretrained is None:
+            yield "model.pretrained", f"missing; task {self.task} trains on weights that were trained on text"
+        if self.task == "sft" and self.model.loss != "fused":
+            yield "model.loss", f"{self.model.loss}: task sft needs fused, which keeps packed examples apart"
         for name, what in self.parallel.problems_with_model(self.model):
             yield f"parallel.{name}", what
         if self.global_batch % self.parallel.micro_batch:
@@ -145,6 +179,14 @@ class TrainConfig:
                 "parallel.micro_batch",
                 f"{self.parallel.micro_batch} does not divide global_batch {self.global_batch}",
             )
+
+    def _problems_of_length(self) -> Iterator[tuple[str, str]]:
+        end = parse_tokens(self.max_duration)
+        for budget in self.budgets:
+            if parse_tokens(budget) > end:
+                yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"
+        for name, what in self.scheduler.problems_in_run(self.optimizer.lr, self.max_duration):
+            yield f"scheduler.{name}", what
 
 
 @dataclass

@@ -11,7 +11,7 @@ MOST_FILES = 9_999  # NLM's file names count in four digits
 
 @dataclass
 class WorldConfig:
-    out: str = key("folder to write: pubmed/*.xml.gz with .md5 companions, benchmark/test.jsonl, world.json")
+    out: str = key("folder to write: pubmed/*.xml.gz with .md5 companions, benchmark/test.jsonl, finetune/, world.json")
     drugs: int = key(
         "invented drugs; each treats one disease, inhibits one enzyme and causes one symptom", 80, check=at_least(8)
     )
@@ -24,6 +24,12 @@ class WorldConfig:
         check=within(0, 0.5),
     )
     deleted_share: float = key("share of citations that the update files delete", 0.01, check=within(0, 0.5))
+    finetune_share: float = key(
+        "share of the drugs that the train questions of finetune/ ask about; its test questions are about the others",
+        0.5,
+        check=within(0.1, 0.9),
+    )
+    finetune_times: int = key("train questions for each fact, in varied words", 8, check=at_least(1))
     seed: int = key("seed of the world and of its texts", 17)
 
     def problems(self) -> Iterator[tuple[str, str]]:

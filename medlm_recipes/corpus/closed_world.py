@@ -1,4 +1,4 @@
-"""An invented small world: its facts, PubMed-format files that state them, and a benchmark that asks for them.
+"""An invented small world: its facts, PubMed-format files that state them, and questions that ask for them.
 
 A model can know these facts from the files only, so its score shows how much it has learned from
 them. Facts and benchmark depend on the seed and the number of drugs and diseases, never on the texts.
@@ -14,6 +14,7 @@ from typing import Any
 
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.config.world import MOST_NAMES, WorldConfig
+from medlm_recipes.corpus.closed_world_questions import LETTERS, STEMS, one_question, write_examples
 from medlm_recipes.corpus.closed_world_text import Citation, compose
 from medlm_recipes.corpus.closed_world_xml import Record, write_file
 from medlm_recipes.manifest import Manifest, decisive, publish, write_json
@@ -27,28 +28,6 @@ RELATIONS = {
     "inhibits": ("enzyme", ["ase"]),
     "causes": ("symptom", ["algia", "emia"]),
 }
-# A stem never starts with the drug: without a space before it, a name is other tokens than in running text.
-STEMS = {
-    "treats": [
-        "Treatment with {d} is most effective for",
-        "Patients given {d} usually recover from",
-        "The disease treated with {d} is",
-        "In this trial, {d} is indicated for",
-    ],
-    "inhibits": [
-        "The enzyme inhibited by {d} is",
-        "The molecular target of {d} is",
-        "We found that {d} selectively inhibits",
-        "In patients, {d} binds the active site of",
-    ],
-    "causes": [
-        "The most common adverse event of {d} is",
-        "The main side effect of {d} was",
-        "Patients taking {d} often reported",
-        "Treatment with {d} caused",
-    ],
-}
-LETTERS = "ABCD"
 FIRST_PMID = 90_000_001  # well above the real ones
 YEAR = 26
 
@@ -96,6 +75,14 @@ def generate(config: WorldConfig, dry_run: bool) -> None:
         (folder / "benchmark").mkdir()
         lines = [json.dumps(question) + "\n" for question in questions]
         (folder / "benchmark" / "test.jsonl").write_text("".join(lines))
+        facts |= write_examples(
+            folder / "finetune",
+            world.facts,
+            world.objects,
+            config.finetune_share,
+            config.finetune_times,
+            _stream(world.seed, "finetune"),
+        )
         # Of the XML, since gzip bytes also depend on the machine's zlib.
         facts["xml_sha256"] = _write_files(folder / "pubmed", config, world, updates)
     print(f"written: {config.out}", flush=True)
@@ -127,20 +114,10 @@ def build_benchmark(world: World) -> list[dict[str, Any]]:
     asked = [(drug, relation) for drug in world.facts for relation in RELATIONS]
     letters = [LETTERS[number % len(LETTERS)] for number in range(len(asked))]
     rng.shuffle(letters)
-    questions = []
-    for (drug, relation), letter in zip(asked, letters, strict=True):
-        answer = world.facts[drug][relation]
-        wrong = iter(rng.sample([name for name in world.objects[relation] if name != answer], len(LETTERS) - 1))
-        questions.append(
-            {
-                "question": rng.choice(STEMS[relation]).format(d=drug),
-                "answer": answer,
-                "options": {other: answer if other == letter else next(wrong) for other in LETTERS},
-                "meta_info": relation,
-                "answer_idx": letter,
-            }
-        )
-    return questions
+    return [
+        one_question(STEMS[relation], drug, relation, world.facts[drug][relation], letter, world.objects[relation], rng)
+        for (drug, relation), letter in zip(asked, letters, strict=True)
+    ]
 
 
 def plan_updates(config: WorldConfig) -> list[Update]:

@@ -3,21 +3,23 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from medlm_recipes.corpus.compressed import MAX_RECORD_BYTES, read_lines
-from medlm_recipes.corpus.document import EXCERPT_CHARACTERS, Document, Item, Reject, Skipped
+from medlm_recipes.corpus.document import EXCERPT_CHARACTERS, Reject
 from medlm_recipes.corpus.inputs import InputFile
+
+T = TypeVar("T")
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 _ID_DIGITS = 24  # 96 bits: no chance collision among all texts there are
 
 
-def read_json_lines(file: InputFile, read: Callable[[dict[str, Any]], Document | Skipped | str]) -> Iterator[Item]:
+def read_json_lines(file: InputFile, read: Callable[[dict[str, Any]], T | str]) -> Iterator[T | Reject]:
     """One item a line. Raises DataError for a missing or damaged file.
 
-    read: the document of a record, or why it has none: as Skipped when unwanted, as a reason when unsound.
+    read: what a record makes, or the reason, in a word, for which it is unsound.
     """
     for number, line in read_lines(file.path):
         record = _record(line)

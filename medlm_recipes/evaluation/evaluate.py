@@ -1,4 +1,4 @@
-"""The evaluate verb: a checkpoint's score on a multiple-choice benchmark, through lm-eval's tasks."""
+"""The evaluate verb: a checkpoint's score on a multiple-choice benchmark, by a protocol that an lm-eval task states."""
 
 import json
 import logging
@@ -6,167 +6,157 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import ConfigError
-from medlm_recipes.evaluation.benchmark import hash_benchmark, read_benchmark
-from medlm_recipes.manifest import Manifest, decisive, hash_file, is_made, publish, write_json
-
-RESULTS = "results.json"
-SAMPLES = "samples.jsonl"
+from medlm_recipes.evaluation.benchmark import hash_benchmark
+from medlm_recipes.evaluation.questions import demonstrations, hash_demonstrations, questions_of
+from medlm_recipes.evaluation.results import RESULTS, SAMPLES, invalid, read_results
+from medlm_recipes.evaluation.task import HEADED, generates, generation_of, protocol_of, read_task
+from medlm_recipes.manifest import Manifest, decisive, hash_json, is_made, publish, read_manifest, write_json
+from medlm_recipes.remote import cache_folder
 
 # Where things stand, which their hashes name, and what changes no score.
-_NOT_DECISIVE = ("checkpoint", "benchmark", "task", "out", "batch_tokens", "batch_size")
+_NOT_DECISIVE = (
+    "checkpoint", "benchmark", "task", "out", "demonstrations", "shards", "batch_tokens", "batch_size",
+)  # fmt: skip
 
 
 def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
-    """Score `config.checkpoint` and publish results.json (scores with standard errors, settings,
-    hashes) and samples.jsonl (a line a question).
+    """Score `config.checkpoint` and publish results.json (scores with their errors, settings, hashes) and
+    samples.jsonl (a line a question and seed).
 
-    Under `composer` the questions are dealt over the ranks. Raises DataError for an unfit checkpoint
-    or benchmark, ConfigError for an unfit task file.
+    Under `composer` the questions are dealt over the ranks. Raises DataError for an unfit checkpoint or
+    benchmark, and, once the results are written, when too few questions have a readable answer;
+    ConfigError for an unfit task file.
     """
-    questions = read_benchmark(config.benchmark)[: config.limit]
+    questions = questions_of(config)
     task = read_task(config.task)
-    from medlm_recipes.evaluation.subject import identity, locate, tokens_seen  # torch and lm-eval: seconds
+    shown = demonstrations(config, task)
+    from medlm_recipes.evaluation.subject import identity, locate  # torch and lm-eval: seconds
 
-    folder_scored = locate(config.checkpoint, config.revision)
-    manifest = evaluation_manifest(config, identity(folder_scored))
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}", flush=True)
+    folder = locate(config.checkpoint, config.revision)
+    manifest = evaluation_manifest(config, identity(folder))
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}, {task['task']}", flush=True)
     if dry_run:
         return
     from medlm_recipes.parallel.agreement import decide_together, join_ranks
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         join_ranks()
-    if decide_together(lambda: is_made(config.out, manifest)):
+    if decide_together(
+        # What is marked invalid is not silently there the second time.
+        lambda: is_made(config.out, manifest) and read_results(config.out)
+    ):
         return
-    scored, cut = _score(folder_scored, config, task, questions)
-    if not first:
-        return
-    assert scored is not None
-    with publish(config.out, manifest) as folder:
-        assert folder is not None
-        results = _results(scored, config, questions, manifest)
-        results |= {"tokens": tokens_seen(folder_scored), "prompts_cut": cut}
-        write_json(folder / RESULTS, results)
-        with open(folder / SAMPLES, "w") as stream:
-            stream.writelines(json.dumps(sample, ensure_ascii=False) + "\n" for sample in _samples(scored))
-    for name, score in results["scores"].items():
-        print(f"  {name} {score['value']:.4f} ± {score['standard_error']:.4f}  (chance {results['chance']:.3f}, "
-              f"p {score['p_above_chance']:.2g}, n {results['n']})")  # fmt: skip
-    if cut:
-        print(f"notice: {cut} prompts are longer than the model's context and were cut from the left")
-    print(f"{config.out}: done")
+    results = _score(folder, config, task, questions, shown, manifest)
+    if results is not None:
+        _report(results, config.out)
 
 
 def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
     """What decides the results of `config` on the weights that are named by the hash `checkpoint`."""
-    return Manifest(
-        stage="evaluate",
-        config=decisive(resolved(config), leave_out=_NOT_DECISIVE),
-        inputs={
-            "checkpoint": checkpoint,
-            "benchmark": hash_benchmark(config.benchmark),
-            "task": hash_file(config.task),
-        },
-    )
-
-
-def read_task(path: str) -> dict[str, Any]:
-    """An lm-eval task of multiple-choice questions in its test split.
-
-    Raises ConfigError when the file is missing or is something else.
-    """
-    if not Path(path).is_file():
-        raise ConfigError(f"task: {path}: no such file; lm-eval task YAMLs stand under yamls/evaluate/tasks/")
-    try:
-        task = yaml.safe_load(Path(path).read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"task: {path}: not YAML: {' '.join(str(error).split())}") from None
-    for name, value in (("output_type", "multiple_choice"), ("test_split", "test")):
-        found = task.get(name) if isinstance(task, dict) else None
-        if found != value:
-            raise ConfigError(f"task: {path}: {name} is {found!r}; here an lm-eval task with {name}: {value} is needed")
-    return task
+    inputs = {
+        "checkpoint": checkpoint,
+        "benchmark": hash_benchmark(config.benchmark),
+        "task": hash_json(read_task(config.task)),
+    }
+    if config.shots:
+        inputs["demonstrations"] = hash_demonstrations(config)
+    if config.shards:
+        inputs["shards"] = hash_json(read_manifest(config.shards, "convert_text_to_mds").__dict__)
+    return Manifest(stage="evaluate", config=decisive(resolved(config), leave_out=_NOT_DECISIVE), inputs=inputs)
 
 
 def _score(
-    folder: str, config: EvaluateConfig, task: dict[str, Any], questions: list[dict[str, Any]]
-) -> tuple[dict[str, Any] | None, int]:
-    """What lm-eval returns (None but on the first rank of a machine), and how many prompts were cut to fit."""
-    from datasets import Dataset
-    from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
-
-    from medlm_recipes.evaluation.subject import load_subject
+    folder: str,
+    config: EvaluateConfig,
+    task: dict[str, Any],
+    questions: list[dict[str, Any]],
+    shown: dict[int, list[dict[str, Any]]],
+    manifest: Manifest,
+) -> dict[str, Any] | None:
+    """Answer, sum up and publish; the results on rank 0, None on the others."""
+    from medlm_recipes.evaluation.answers import answer_all
+    from medlm_recipes.evaluation.head_model import HeadLM
+    from medlm_recipes.evaluation.prompts import Prompter
+    from medlm_recipes.evaluation.subject import load_subject, tokens_seen
+    from medlm_recipes.evaluation.summary import sample_lines, summarize, validity
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
     subject = load_subject(folder, config)
-    scored = simple_evaluate(
-        model=subject,
-        # The questions as they were checked, in memory: nothing is cached in the user's home.
-        tasks=[task | {"custom_dataset": lambda **_: {"test": Dataset.from_list(questions)}}],
-        task_manager=TaskManager(include_defaults=False),
-        bootstrap_iters=0,  # the mean's standard error has a closed form
-        random_seed=config.seed,
-        numpy_random_seed=config.seed,
-        torch_random_seed=config.seed,
-        fewshot_random_seed=config.seed,
-    )
-    if scored is None:
-        return None, 0
-    samples = scored["samples"][task["task"]]
-    return scored, sum(any(pair in subject.too_long for pair in sample["arguments"]) for sample in samples)
-
-
-def _results(
-    scored: dict[str, Any], config: EvaluateConfig, questions: list[dict[str, Any]], manifest: Manifest
-) -> dict[str, Any]:
-    """Scores with their standard errors and the exact binomial p against guessing."""
-    from scipy.stats import binomtest
-
-    ((task, samples),) = scored["samples"].items()
-    assert len(samples) == len(questions)
-    n = len(samples)
-    chance = sum(1 / len(question["options"]) for question in questions) / n
-    scores = {}
-    for metric in ("acc", "acc_norm"):
-        right = sum(sample[metric] for sample in samples)
-        value = right / n
-        scores[metric] = {
-            "value": value,
-            "standard_error": (value * (1 - value) / max(n - 1, 1)) ** 0.5,
-            "p_above_chance": float(binomtest(int(right), n, chance, alternative="greater").pvalue),
-        }
-    return {
-        "task": task,
+    headed = isinstance(subject, HeadLM)
+    if headed != (protocol_of(task) == HEADED):
+        raise ConfigError(
+            f"task: {task['task']}: {config.checkpoint} has {'a fine-tuned' if headed else 'no'} head; "
+            f"yamls/evaluate/tasks/{HEADED}.yaml is for checkpoints with a head, the other tasks for language models"
+        )
+    answers = answer_all(Prompter(task, questions, subject, config.chat, config.max_gen_toks), shown)
+    if answers is None or os.environ.get("RANK", "0") != "0":
+        return None
+    results = {
+        "task": task["task"],
+        "protocol": protocol_of(task),
         "benchmark": Path(config.benchmark).name,
-        "n": n,
-        "chance": chance,
-        "unparsed_rate": 0.0,  # options are scored by likelihood: every answer is one of them
-        "scores": scores,
-        "settings": manifest.config,
+        **summarize(answers, questions),
+        **_contaminated(config, answers, questions),
+        "settings": manifest.config | ({"generation": _generation(config, task)} if generates(task) else {}),
         "hashes": manifest.inputs,
+        "tokens": tokens_seen(folder),
     }
+    results |= validity(results, config.max_unparsed)
+    with publish(config.out, manifest) as out:
+        assert out is not None
+        write_json(out / RESULTS, results)
+        with open(out / SAMPLES, "w") as stream:
+            stream.writelines(sample_lines(answers, questions))
+        for seed, drawn in shown.items():
+            if drawn:  # as its train file they let the stock lm_eval command ask the same
+                with open(out / f"demonstrations-{seed}.jsonl", "w") as stream:
+                    stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in drawn)
+    return results
 
 
-def _samples(scored: dict[str, Any]) -> list[dict[str, Any]]:
-    """One record a question, in the benchmark's order."""
-    ((_, samples),) = scored["samples"].items()
-    return [
-        {
-            "index": sample["doc_id"],
-            "question": sample["doc"]["question"],
-            "prompt_hash": sample["prompt_hash"],
-            "target": sample["target"],
-            "log_likelihoods": [response[0] for response in sample["filtered_resps"]],
-            "acc": sample["acc"],
-            "acc_norm": sample["acc_norm"],
-        }
-        for sample in sorted(samples, key=lambda sample: sample["doc_id"])
-    ]
+def _generation(config: EvaluateConfig, task: dict[str, Any]) -> dict[str, Any]:
+    return generation_of(task, config.max_gen_toks) | {"repeats": task.get("repeats", 1)}
+
+
+def _contaminated(
+    config: EvaluateConfig, answers: list[Any], questions: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    if not config.shards:
+        return {}
+    from medlm_recipes.evaluation.contamination import find_contaminated
+    from medlm_recipes.evaluation.summary import by_contamination
+
+    # Of a run's budgets the first looks for all.
+    made_from = [read_manifest(config.shards, "convert_text_to_mds").__dict__, questions]
+    kept = cache_folder() / "contamination" / hash_json(made_from)
+    found = find_contaminated(questions, config.shards, out=kept)
+    return {"contaminated": by_contamination(found, answers, questions)}
+
+
+def _report(results: dict[str, Any], out: str) -> None:
+    for name, score in results["scores"].items():
+        low, high = score["interval"]
+        spread = f", std {score['seeds_std']:.4f} over {len(score['seeds'])} seeds" if "seeds" in score else ""
+        print(
+            f"  {name} {score['value']:.4f} ± {score['standard_error']:.4f} [{low:.4f}, {high:.4f}]{spread}  "
+            f"(chance {results['chance']:.3f}, p {score['p_above_chance']:.2g}, n {results['n']})"
+        )
+    if results["unparsed_rate"]:
+        print(f"  {results['unparsed_rate']:.1%} of the generated texts hold no readable answer")
+    dropped, too_long = results["demonstrations_dropped"], results["too_long"]["questions"]
+    if dropped["prompts"]:
+        print(f"notice: {dropped['prompts']} prompts were too long and lost demonstrations, "
+              f"{dropped['demonstrations']} in all")  # fmt: skip
+    if too_long:
+        print(f"notice: {too_long} questions are too long for the model; they count as wrong")
+    if "contaminated" in results:
+        found = results["contaminated"]
+        clean = found["clean"]["value"] if found["clean"] else float("nan")
+        print(f"  {found['share']:.1%} of the questions stand in the training data; without them {clean:.4f}")
+    print(f"{out}: done", flush=True)
+    if not results["valid"]:
+        raise invalid(out, results)

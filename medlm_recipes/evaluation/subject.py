@@ -9,9 +9,11 @@ import torch
 
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.head_model import HEADED_NAME, HeadLM, has_head
 from medlm_recipes.evaluation.language_model import Measured, SharedPrefixLM
 from medlm_recipes.evaluation.vllm_model import load_vllm
 from medlm_recipes.manifest import FILE_NAME, hash_file, hash_json
+from medlm_recipes.models.generation import set_generation
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
 from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
@@ -44,7 +46,7 @@ def locate(checkpoint: str, revision: str | None) -> str:
         ) from None
 
 
-def load_subject(folder: str, config: EvaluateConfig) -> Measured:
+def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
     Raises DataError when the folder is neither, or is not whole; ConfigError when it does not fit the backend.
@@ -52,24 +54,34 @@ def load_subject(folder: str, config: EvaluateConfig) -> Measured:
     if config.backend == "vllm":
         _check_vllm(folder)
         return load_vllm(folder, config)
-    gpu = torch.cuda.is_available()
-    model, tokenizer = _load(folder, config.dtype, gpu)
+    model, tokenizer = load(folder, config.dtype)
+    if has_head(model):
+        return HeadLM(model.eval(), tokenizer, config.batch_size)
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
-    tokens = config.batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS)
-    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seed)
+    tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
 
 
-def _load(folder: str, dtype: str, gpu: bool) -> tuple[Any, Any]:
+def load(folder: str, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a checkpoint or Hugging Face folder, on this rank's device; dtype as evaluate's key.
+
+    Raises DataError when the folder is neither, or is not whole.
+    """
+    gpu = torch.cuda.is_available()
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if is_checkpoint(folder):
         kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
-        model, tokenizer = load_model(folder).to(kind), load_tokenizer(tokenizer_of(folder))
+        model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
+        set_generation(model, tokenizer)
     else:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            named = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).architectures
+            headed = any(name.endswith(HEADED_NAME) for name in named or [])
+            kind_of_model = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
+            model = kind_of_model.from_pretrained(
                 folder,
                 torch_dtype=kinds.get(dtype, "auto" if gpu else torch.float32),
                 local_files_only=True,

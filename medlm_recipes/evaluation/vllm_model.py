@@ -41,5 +41,5 @@ def load_vllm(folder: str, config: EvaluateConfig) -> Any:
         tensor_parallel_size=max(torch.cuda.device_count(), 1),
         enable_prefix_caching=True,
         trust_remote_code=False,
-        seed=config.seed,
+        seed=config.seeds[0],
     )

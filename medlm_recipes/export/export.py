@@ -12,15 +12,14 @@ from transformers import AutoModelForCausalLM
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import DataError
-from medlm_recipes.export.generation import set_generation
 from medlm_recipes.export.model_card import read_scores, write_model_card
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish
 from medlm_recipes.models.building import grow_vocabulary
+from medlm_recipes.models.generation import set_generation
 from medlm_recipes.token_math import padded_vocabulary
 from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.training.checkpoints import load_model
-from medlm_recipes.training.model import ARCHITECTURE
-from medlm_recipes.training.run_folder import read_checkpoint, tokenizer_of
+from medlm_recipes.training.run_folder import ARCHITECTURE, read_checkpoint, tokenizer_of
 
 _SHARDS = 8  # at least so many files of a large model: what is written is copied once, a file at a time
 _LARGEST_SHARD = 5_000_000_000  # bytes, the hub's usual size

@@ -12,11 +12,15 @@ from medlm_recipes.manifest import Manifest, read_manifest
 
 
 def read_scores(folder: str, checkpoint: str) -> dict[str, Any]:
-    """The results of an evaluate folder. Raises DataError when they are another checkpoint's."""
+    """The results of an evaluate folder. Raises DataError when they are another checkpoint's, or invalid."""
     scored = read_manifest(folder, "evaluate").inputs["checkpoint"]
     if scored != checkpoint:
         raise DataError(f"{folder}: scores the checkpoint {scored[:12]}, but {checkpoint[:12]} is exported")
     results: dict[str, Any] = json.loads((Path(folder) / "results.json").read_text())
+    if not results.get("valid", True):
+        raise DataError(
+            f"{folder}: its results are marked invalid: {results['invalid_because']}; leave it out of results"
+        )
     return results
 
 

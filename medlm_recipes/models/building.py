@@ -4,7 +4,7 @@ import importlib.util
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.modeling_utils import no_init_weights
 
 from medlm_recipes.config.model import ModelKeys
@@ -41,17 +41,21 @@ def build_model(keys: ModelKeys, vocab_size: int, sequence_length: int, end_of_t
     return model
 
 
-def rebuild_model(architecture: dict[str, Any], keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
-    """The model of a checkpoint's `architecture` (its config as a dict) in `dtype`, its weights not yet set.
+def rebuild_model(
+    architecture: dict[str, Any], keys: ModelKeys, dtype: torch.dtype = torch.float32, *, headed: bool = False
+) -> Any:
+    """The model of a checkpoint's `architecture` (its config as a dict) in `dtype`, its weights not yet set, without
+    adapters.
 
-    Nothing of what a `pretrained` model was loaded from is needed, but code that was trusted.
+    headed: it classifies sequences and is no language model. Nothing of what a `pretrained` model was
+    loaded from is needed, but code that was trusted.
     """
     if keys.trust_remote_code:
         config = type(AutoConfig.from_pretrained(keys.pretrained, **source_of(keys))).from_dict(architecture)
     else:
         config = AutoConfig.for_model(**architecture)
     with no_init_weights():
-        model = _from_config(config, keys, dtype)
+        model = _from_config(config, keys, dtype, headed=headed)
     model.tie_weights()
     return model
 
@@ -91,9 +95,10 @@ def transformer_blocks(model: Any) -> list[torch.nn.Module]:
     )
 
 
-def _from_config(config: Any, keys: ModelKeys, dtype: torch.dtype = torch.float32) -> Any:
+def _from_config(config: Any, keys: ModelKeys, dtype: torch.dtype = torch.float32, *, headed: bool = False) -> Any:
     config.use_cache = False
-    return AutoModelForCausalLM.from_config(
+    kind = AutoModelForSequenceClassification if headed else AutoModelForCausalLM
+    return kind.from_config(
         config,
         torch_dtype=dtype,  # the config of a base may ask for half precision
         attn_implementation=_attention(keys.attention),
@@ -117,6 +122,7 @@ def source_of(keys: ModelKeys) -> dict[str, Any]:
 
 
 def check_base(config: Any, keys: ModelKeys, sequence_length: int) -> None:
+    """Raise ConfigError unless a base's `config` has the shape of `keys` and is long enough for the shards' rows."""
     if keys.name == "llama":
         check_llama_shape(config, keys)
     longest = getattr(config, "max_position_embeddings", None) or sequence_length

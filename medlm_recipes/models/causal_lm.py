@@ -7,80 +7,63 @@ from unittest import mock
 
 import torch
 from composer.metrics.nlp import LanguageCrossEntropy
-from composer.models import HuggingFaceModel
 from transformers import masking_utils
 from transformers.modeling_outputs import CausalLMOutput
 
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.errors import ConfigError
-from medlm_recipes.models.building import transformer_blocks
-from medlm_recipes.models.documents import document_inputs
+from medlm_recipes.models.documents import begins_after, document_inputs
 from medlm_recipes.models.loss import next_token_loss
-from medlm_recipes.token_math import training_flops_per_token
+from medlm_recipes.models.trained import TrainedModel
 
 # What some architectures do between the output layer and the loss (Gemma 2, Cohere, Granite), and the fused
 # loss does not.
 _LOGIT_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
-class TrainedCausalLM(HuggingFaceModel):
+class TrainedCausalLM(TrainedModel):
     """A ComposerModel over batches {"input_ids", "labels"}, both (batch, sequence) int64.
 
-    In training the output holds the loss alone (mean over tokens, nats); without labels, as in
-    validation, the logits (batch, sequence, vocab). Validation measures token-weighted cross-entropy;
-    there is no training metric, since it would compute the loss a second time.
+    "begins", bool of the same shape, where a batch has it, says which tokens begin a document of a packed
+    row; otherwise end-of-text tokens end them, as far as `keys` mask documents. In training the output
+    holds the loss alone (mean over tokens, nats); without labels, as in validation, the logits (batch,
+    sequence, vocab). Validation measures token-weighted cross-entropy; there is no training metric, since
+    it would compute the loss a second time.
 
     Raises ConfigError when the model's blocks cannot be told, or `keys` ask of it what it cannot do.
     """
 
     def __init__(self, model: Any, keys: ModelKeys, end_of_text: int) -> None:
         _refuse_unfit(model, keys)
-        super().__init__(
-            model, tokenizer=None, use_logits=True, shift_labels=True, eval_metrics=[LanguageCrossEntropy()]
-        )
-        blocks = set(transformer_blocks(model))
-        # Composer shards and checkpoints the whole model as one unit unless it is told what a block is.
-        model.fsdp_wrap_fn = model.activation_checkpointing_fn = lambda module: module in blocks
-        self.parameter_count: int = model.num_parameters()
+        super().__init__(model, keys, shift_labels=True, eval_metrics=[LanguageCrossEntropy()])
         self.end_of_text = end_of_text if keys.mask_documents else None
-        if keys.compile:
-            for block in blocks:
-                block.forward = torch.compile(block.forward)
         if keys.loss == "fused":
             # FSDP gathers the output layer, often one matrix with the embedding, for the Hugging Face
             # model's own forward: the loss must be computed inside it.
             model.forward = self._states_to_loss
+            self.model_forward_args = self._get_model_forward_args()
 
     def forward(self, batch: dict[str, torch.Tensor]) -> Any:
         with _undivided_rows():
             return super().forward(batch)
 
     def _states_to_loss(
-        self, input_ids: torch.Tensor, labels: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        begins: torch.Tensor | None = None,
     ) -> CausalLMOutput:
         head = self.model.get_output_embeddings()
         inputs = {"attention_mask": attention_mask}
-        if self.end_of_text is not None:
-            attention = self.config._attn_implementation
-            inputs |= document_inputs(input_ids, self.end_of_text, attention, head.weight.dtype)
+        if begins is None and self.end_of_text is not None:
+            begins = begins_after(input_ids, self.end_of_text)
+        if begins is not None:
+            inputs |= document_inputs(begins, self.config._attn_implementation, head.weight.dtype)
         states = self.model.base_model(input_ids=input_ids, use_cache=False, **inputs)[0]
         if labels is None:
             return CausalLMOutput(logits=head(states))
         return CausalLMOutput(loss=next_token_loss(states, head.weight, head.bias, labels))
-
-    def flops_per_token(self, sequence_length: int) -> int | None:
-        """FLOPs of a training step a token; None for a mixture of experts, whose active share is unknown here."""
-        config = self.config
-        if getattr(config, "num_experts_per_tok", None):
-            return None
-        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        width = config.num_attention_heads * head
-        return training_flops_per_token(self.parameter_count, config.num_hidden_layers, width, sequence_length)
-
-    def flops_per_batch(self, batch: dict[str, torch.Tensor]) -> int:
-        """What Composer's SpeedMonitor asks for: FLOPs of a training step on one rank's batch."""
-        ids = batch["input_ids"]
-        return ids.numel() * (self.flops_per_token(ids.shape[1]) or 0)
 
 
 @contextmanager

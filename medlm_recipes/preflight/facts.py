@@ -12,7 +12,7 @@ from medlm_recipes.shards.conversion import TOKENIZER_FOLDER, read_shards
 from medlm_recipes.shards.mixture import rows_a_pass
 from medlm_recipes.token_math import parse_tokens, tokens_per_step
 from medlm_recipes.training.branch import read_trunk
-from medlm_recipes.training.plan import TrainPlan, check_ranks, plan_training
+from medlm_recipes.training.plan import TrainPlan, check_ranks, in_tokens, plan_training
 
 SHARDS, RECIPE, UNKNOWN = "the shards", "the recipe", "nothing"
 
@@ -137,13 +137,22 @@ def _plan_of(config: TrainConfig, shards: Manifest, checks: list[Check]) -> Trai
         trunk = read_trunk(config)
     except RecipeError as error:
         checks.append(Check("start_from", FAIL, str(error)))
+    step_tokens = tokens_per_step(config.global_batch, facts["sequence_length"])
+    epoch = sum(rows.values()) // config.global_batch * step_tokens
+    if not epoch and config.max_duration.endswith("ep"):
+        raise ConfigError(
+            f"max_duration: {config.max_duration} are passes over data that is not there; give shards=FOLDER, or "
+            "preflight.train_tokens with the tokens of each source"
+        )
+    config = in_tokens(config, epoch)
     return TrainPlan(
+        config=config,
         shards=shards,
         rows=rows,
         validation=[],
         sequence_length=facts["sequence_length"],
         vocab_size=facts["vocab_size"],
-        step_tokens=tokens_per_step(config.global_batch, facts["sequence_length"]),
+        step_tokens=step_tokens,
         end=parse_tokens(config.max_duration),
         budgets=sorted(parse_tokens(budget) for budget in config.budgets),
         trunk=trunk,

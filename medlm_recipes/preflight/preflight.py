@@ -44,6 +44,7 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
     """Everything that can be told of the recipe without an accelerator; `rehearsed`: with a rehearsal."""
     facts = gather(config)
     plan = facts.plan
+    config = plan.config  # durations in tokens
     base = read_base(config.model, plan.sequence_length)
     blocks = blocks_of(config.model, plan.vocab_size, plan.sequence_length)
     if base and base.config and blocks is None:

@@ -97,7 +97,7 @@ def convert_text_to_mds(config: ShardsConfig, dry_run: bool) -> None:
                 for split in SPLITS
             },
         }
-        _copy_tokenizer(Path(config.tokenizer), folder / TOKENIZER_FOLDER)
+        copy_tokenizer(Path(config.tokenizer), folder / TOKENIZER_FOLDER)
     _print_result(streams)
     print(f"{config.out}: done")
 
@@ -214,7 +214,7 @@ def _count(config: ShardsConfig, split: str, source: str, stream: StreamCounts, 
     print(f"notice: {source} has {less}; it gets no validation stream")
 
 
-def _copy_tokenizer(folder: Path, to: Path) -> None:
+def copy_tokenizer(folder: Path, to: Path) -> None:
     """Without the weights that may lie beside it."""
     to.mkdir(exist_ok=True)
     for path in sorted(folder.iterdir()):
@@ -238,7 +238,7 @@ def read_shards(folder: str | Path, tokenizer: str | Path | None = None) -> Mani
     another tokenizer, naming both hashes.
     """
     place, folder = folder, local_copy(str(folder), lambda name: ".mds" not in Path(name).name)
-    manifest = read_manifest(folder, "convert_text_to_mds")
+    manifest = read_manifest(folder, "convert_text_to_mds", "convert_examples_to_mds")
     if tokenizer is not None and tokenizer_hash(tokenizer) != manifest.facts["tokenizer_sha256"]:
         raise DataError(
             f"{place}: its shards were made with the tokenizer {manifest.facts['tokenizer_sha256'][:12]} (kept in "

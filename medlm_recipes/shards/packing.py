@@ -10,22 +10,57 @@ begins a row: so an end-of-text token behind another is filling, and nothing els
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 _OPEN_ROWS = 256  # rows that wait for a document that fits: abstracts then fill rows of 1024 to over 96 %
 
 
+class BestFit(Generic[T]):
+    """Items of different lengths into rows of equal length, each into the row that it leaves the least room in.
+
+    Over the last rows begun; which items share a row depends on their lengths and order alone.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._number = count()
+        self._open: list[tuple[int, int, list[T]]] = []  # room, number, items; least room first
+
+    def place(self, item: T, size: int, *, alone: bool = False) -> Iterator[tuple[list[T], int]]:
+        """The rows, as their items and what room is left, that were full or given up when an item was placed.
+
+        size: at most the rows' length. alone: it begins a row.
+        """
+        at = len(self._open) if alone else bisect_left(self._open, (size,))
+        room, number, items = self._open.pop(at) if at < len(self._open) else (self._length, next(self._number), [])
+        items.append(item)
+        if room == size:
+            yield items, 0
+            return
+        insort(self._open, (room - size, number, items), key=lambda row: row[:2])
+        if len(self._open) > _OPEN_ROWS:
+            fullest, _, items = self._open.pop(0)
+            yield items, fullest
+
+    def rest(self) -> Iterator[tuple[list[T], int]]:
+        """The rows still open, in the order in which they were begun."""
+        for room, _, items in sorted(self._open, key=lambda row: row[1]):
+            yield items, room
+        self._open = []
+
+
 class RowFiller:
-    """Best fit over the last rows begun. The rows depend on the documents and their order alone."""
+    """Documents of ids, each with its end-of-text token, into rows that end-of-text tokens fill up."""
 
     def __init__(self, sequence_length: int, end_of_text: int) -> None:
         self._length = sequence_length
         self._end_of_text = end_of_text
-        self._number = count()
-        self._open: list[tuple[int, int, list[NDArray[Any]]]] = []  # room, number, documents; least room first
+        self._rows: BestFit[NDArray[Any]] = BestFit(sequence_length)
 
     def rows(self, ids: NDArray[Any]) -> Iterator[NDArray[Any]]:
         """The rows that were full or given up when the documents of `ids`, each with its end-of-text, were placed."""
@@ -33,28 +68,15 @@ class RowFiller:
         for document in np.split(ids, ends[:-1]):
             whole = (len(document) - 1) // self._length * self._length
             yield from document[:whole].reshape(-1, self._length)
-            yield from self._place(document[whole:])
+            rest = document[whole:].copy()  # a view would keep all of its batch
+            yield from map(self._filled, self._rows.place(rest, len(rest), alone=len(rest) == 1))
 
     def rest(self) -> Iterator[NDArray[Any]]:
         """The rows still open, in the order in which they were begun."""
-        for room, _, documents in sorted(self._open, key=lambda row: row[1]):
-            yield self._filled(room, documents)
-        self._open = []
+        yield from map(self._filled, self._rows.rest())
 
-    def _place(self, document: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        size = len(document)
-        at = bisect_left(self._open, (size,)) if size > 1 else len(self._open)
-        room, number, documents = self._open.pop(at) if at < len(self._open) else (self._length, next(self._number), [])
-        documents.append(document.copy())  # a view would keep all of its batch
-        if room == size:
-            yield self._filled(0, documents)
-            return
-        insort(self._open, (room - size, number, documents))
-        if len(self._open) > _OPEN_ROWS:
-            fullest, _, documents = self._open.pop(0)
-            yield self._filled(fullest, documents)
-
-    def _filled(self, room: int, documents: list[NDArray[Any]]) -> NDArray[Any]:
+    def _filled(self, row: tuple[list[NDArray[Any]], int]) -> NDArray[Any]:
+        documents, room = row
         return np.concatenate([*documents, np.full(room, self._end_of_text, documents[0].dtype)])
 
 

@@ -21,14 +21,15 @@ from medlm_recipes.models.loss import IGNORED
 from medlm_recipes.remote import is_remote, local_place
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_of_pass
-from medlm_recipes.shards.packing import is_padding
+from medlm_recipes.shards.rows import RowReader
+from medlm_recipes.shards.tasks import differs_in_labels
 from medlm_recipes.shards.windows import Window, kept_batches, without
 
 
 class TokenDataset(StreamingDataset):
-    """Samples {"input_ids", "labels", "sample"}: int64 (sequence_length,) twice, and the sample's number.
+    """Samples of what RowReader gives and "sample", the sample's number, counted over the streams in the order given.
 
-    The model shifts the labels; those of filling are IGNORED. Numbers count over the streams in the order given.
+    A language model shifts the labels; those of filling are IGNORED.
     """
 
     windows: Sequence[Window] = ()
@@ -36,14 +37,11 @@ class TokenDataset(StreamingDataset):
     def __init__(self, shards: str, **settings: Any) -> None:
         super().__init__(**settings)
         facts = read_shards(shards).facts
-        self._filled_with = int(facts["end_of_text"]) if facts.get("packing") == "pad" else None
+        self._rows = RowReader(facts)
+        self.differs_in_labels = differs_in_labels(facts)
 
     def __getitem__(self, at: Any) -> dict[str, torch.Tensor]:
-        tokens = torch.from_numpy(super().__getitem__(at)["tokens"].astype(np.int64))
-        labels = tokens.clone()
-        if self._filled_with is not None:
-            labels[is_padding(tokens, self._filled_with)] = IGNORED
-        return {"input_ids": tokens, "labels": labels, "sample": torch.tensor(int(at))}
+        return self._rows.read(super().__getitem__(at)) | {"sample": torch.tensor(int(at))}
 
     def resample_streams(self, epoch: int, stream_id: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sizes of the pieces that a pass shuffles, and the numbers of all its samples.
@@ -154,20 +152,26 @@ def _counted(loader: DataLoader[Any], copies: int) -> DataSpec:
 
     Tokens are counted by the first of them. Samples are also what micro-batches are weighted by, so
     every rank needs its share; Composer sums shares in fp32, exact to 2^24 (`plan_training` refuses more).
+    Where labels are the weight instead, every copy counts its own: each weighs as much of all.
     """
-    if copies == 1:
-        return DataSpec(loader, get_num_tokens_in_batch=_tokens_in)
     counts = dist.get_global_rank() % copies == 0
+    by_labels = isinstance(loader.dataset, TokenDataset) and loader.dataset.differs_in_labels
+
+    def tokens_in(batch: dict[str, torch.Tensor]) -> int | dict[str, int]:
+        # Filling included: a step is so many sequences, and every budget and checkpoint a number of steps.
+        total = batch["input_ids"].numel() if counts else 0
+        # The first token of a row is predicted by none.
+        return (
+            {"total": total, "loss_generating": int((batch["labels"][:, 1:] != IGNORED).sum())} if by_labels else total
+        )
+
+    if copies == 1:
+        return DataSpec(loader, get_num_tokens_in_batch=tokens_in)
     return DataSpec(
         loader,
         get_num_samples_in_batch=lambda batch: len(batch["input_ids"]) / copies,
-        get_num_tokens_in_batch=lambda batch: _tokens_in(batch) if counts else 0,
+        get_num_tokens_in_batch=tokens_in,
     )
-
-
-def _tokens_in(batch: dict[str, torch.Tensor]) -> int:
-    """Filling included: a step is so many sequences, and every budget and checkpoint a number of steps."""
-    return batch["input_ids"].numel()
 
 
 _SHARED_NAME = re.compile(r"\d{6}_[a-z_]+")

@@ -1,135 +1,134 @@
-"""What a run and its evaluations recorded at each budget. A value that was not recorded is a gap, not an error."""
+"""A finished sweep as data: what `sweep.json` holds and the report shows."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medlm_recipes import __version__
-from medlm_recipes.callbacks.metrics import FILE_NAME as METRICS
-from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.errors import DataError
-from medlm_recipes.evaluation.evaluate import RESULTS, evaluation_manifest
-from medlm_recipes.manifest import hash_json
+from medlm_recipes.evaluation.evaluate import evaluation_manifest
+from medlm_recipes.manifest import hash_json, read_manifest
 from medlm_recipes.models.shape import shape_of
-from medlm_recipes.sweep.findings import Findings, Point, Score, Validation, find
+from medlm_recipes.sweep.comparison import Comparison, Other, compare
+from medlm_recipes.sweep.findings import Findings, find
+from medlm_recipes.sweep.observing import observe, read_results
 from medlm_recipes.sweep.plan import SweepPlan
-from medlm_recipes.sweep.summary import summarize
+from medlm_recipes.sweep.points import DATA, Observed, Target, observed_from
+from medlm_recipes.sweep.series import Series
+from medlm_recipes.sweep.summary import recommend, summarize
 from medlm_recipes.training.opening import computed
 
-METRIC = "acc"
-"""Which of an evaluation's scores is compared: the share of questions whose likeliest option is right."""
+FORM = 2
+"""Of sweep.json; rises when what stands there changes its meaning."""
 
 
 @dataclass
 class Sweep:
-    """A finished comparison: what `sweep.json` holds and the report shows. It names no machine's paths.
+    """A sweep. It names no machine's paths.
 
-    train, evaluate: the recipes' keys that decide results. made: further facts for people, in order.
+    series: what was measured; what follows from it: findings, recommendation and summary in
+    words, comparisons. tokenizer: its hash; losses
+    in nats a token of two sweeps compare only when it is the same. train: size -> the recipe's keys that decide
+    results; evaluate: the same by benchmark. made: further facts for people, in order.
     """
 
-    run: str
+    name: str
     design: str
-    metric: str
+    gain_enough: float
+    tokenizer: str
     train: dict[str, Any]
     evaluate: dict[str, Any]
     made: dict[str, str]
-    points: list[Point]
+    series: list[Observed]
     findings: Findings
+    recommendation: list[str]
     summary: list[str]
+    comparisons: list[Comparison] = field(default_factory=list)
+    form: int = FORM
 
 
-def collect(plan: SweepPlan) -> Sweep:
-    """Read a planned sweep's run and evaluations. Raises DataError for a damaged results.json."""
-    evaluations = {tokens: plan.evaluation(tokens) for tokens in plan.budgets}
-    points = read_points(plan.run, evaluations, plan.training.step_tokens, plan.training.pass_tokens)
-    findings = find(points)
+def collect(plan: SweepPlan, foretold: list[Target]) -> Sweep:
+    """Read a planned sweep's runs and evaluations, and the sweeps that it is compared with.
+
+    Raises DataError for damaged results and for a folder of `compare` that holds no sweep.
+    """
+    keys, first = plan.config, plan.series[0]
+    series = observe(plan)
+    findings = find(series, keys.gain_enough, foretold)
+    tokenizer = first.training.shards.facts["tokenizer_sha256"]
+    own = Other(Path(keys.out).name, keys.design, tokenizer, series, findings)
     return Sweep(
-        run=plan.run.name,
-        metric=METRIC,
-        design=plan.config.design,
-        train=computed(resolved(plan.train)),
-        evaluate=evaluation_manifest(plan.evaluate(plan.budgets[0]), "").config,
-        made=_provenance(plan, evaluations[plan.budgets[-1]]),
-        points=points,
+        name=own.name,
+        design=keys.design,
+        gain_enough=keys.gain_enough,
+        tokenizer=tokenizer,
+        train={one.size: computed(resolved(one.main.config)) for one in plan.series},
+        evaluate={name: evaluation_manifest(plan.evaluate(first.legs[0], name), "").config
+                  for name in first.legs[0].evaluations},
+        made=_provenance(plan),
+        series=series,
         findings=findings,
-        summary=summarize(points, findings),
-    )
+        recommendation=recommend(findings, keys.gain_enough),
+        summary=summarize(findings),
+        comparisons=[compare(own, read_sweep(folder, keys.gain_enough)) for folder in keys.compare],
+    )  # fmt: skip
 
 
-def _provenance(plan: SweepPlan, evaluation: Path) -> dict[str, str]:
-    """What made the numbers, for people, in order."""
-    training, facts, keys = plan.training, plan.training.shards.facts, plan.train.model
-    shape = shape_of(keys, training.vocab_size, training.sequence_length)
-    results = read_results(evaluation) or {"task": "none", "benchmark": "none", "n": 0, "hashes": {}}
-    hashes = {
-        "shards": hash_json(training.shards.__dict__),
-        "tokenizer": facts["tokenizer_sha256"],
-        **{name: results["hashes"].get(name, "none") for name in ("benchmark", "task")},
-    }
+def read_sweep(folder: str, gain_enough: float) -> Other:
+    """A finished sweep's measurements, judged anew. Raises DataError when there is none of this form."""
+    read_manifest(folder, "sweep")
+    path = Path(folder) / DATA
+    try:
+        data = json.loads(path.read_text())
+        if data.get("form") != FORM:
+            raise DataError(f"{path}: made by another version of this package; make that sweep's report again")
+        series = [observed_from(one) for one in data["series"]]
+        return Other(data["name"], data["design"], data["tokenizer"], series, find(series, gain_enough, []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: damaged ({error}); make that sweep's report again") from None
+
+
+def _provenance(plan: SweepPlan) -> dict[str, str]:
+    """What made the numbers, for people, in order; what differs from size to size has a line for each."""
+    by_size = {one.size: _of_series(one) for one in plan.series}
+    found: dict[str, str] = {}
+    for name in next(iter(by_size.values())):
+        values = {size: facts[name] for size, facts in by_size.items()}
+        if len(set(values.values())) == 1:
+            found[name] = next(iter(values.values()))
+        else:
+            found |= {f"{name}, {size}": value for size, value in values.items()}
+    seeds = list(dict.fromkeys(one.seed for one in plan.series))
+    found["seeds"] = ", ".join(map(str, seeds))
+    first = plan.series[0]
+    hashes = {"shards": hash_json(first.training.shards.__dict__), "tokenizer": _tokenizer(first)}
+    for name, folder in first.legs[-1].evaluations.items():
+        results = read_results(folder)
+        if results:
+            found[f"evaluation, {name}"] = f"{results['task']} on {results['benchmark']}, {results['n']:,} questions"
+            hashes |= {f"{name}'s {what}": results["hashes"][what] for what in ("benchmark", "task")}
+    found["hashes"] = ", ".join(f"{name} {value[:12]}" for name, value in hashes.items())
+    return found | {"package": f"medlm-recipes {__version__}"}
+
+
+def _tokenizer(series: Series) -> str:
+    return str(series.training.shards.facts["tokenizer_sha256"])
+
+
+def _of_series(series: Series) -> dict[str, str]:
+    config, training = series.main.config, series.training
+    shape = shape_of(config.model, training.vocab_size, training.sequence_length)
     return {
-        "model": f"{shape.words if shape else keys.pretrained}; vocabulary {training.vocab_size:,}, "
+        "model": f"{shape.words if shape else config.model.pretrained}; vocabulary {training.vocab_size:,}, "
         f"sequences of {training.sequence_length} tokens",
-        "batch": f"{plan.train.global_batch} sequences = {training.step_tokens:,} tokens a step",
-        "optimizer": _keys(resolved(plan.train.optimizer)),
-        "schedule": f"{_keys(resolved(plan.train.scheduler))}; to {training.end:,} tokens; seed {plan.train.seed}",
+        "batch": f"{config.global_batch} sequences = {training.step_tokens:,} tokens a step",
+        "optimizer": _keys(resolved(config.optimizer)),
+        "schedule": f"{_keys(resolved(config.scheduler))}; to {training.end:,} tokens",
         "data": f"{training.pass_tokens:,} train tokens a pass, from {', '.join(training.sources)}",
-        "evaluation": f"{results['task']} on {results['benchmark']}, {results['n']:,} questions",
-        "hashes": ", ".join(f"{name} {value[:12]}" for name, value in hashes.items()),
-        "package": f"medlm-recipes {__version__}",
     }
 
 
 def _keys(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
-
-
-def read_points(run: Path, evaluations: dict[int, Path], step_tokens: int, pass_tokens: int) -> list[Point]:
-    """The points of a sweep, by rising tokens.
-
-    evaluations: tokens of a checkpoint -> the folder of its results. step_tokens, pass_tokens: tokens
-    of one step and of one pass over the train split. Raises DataError for a damaged results.json.
-    """
-    rows = [row for row in read_rows(run / METRICS) if row["split"] == "validation"]
-    points = []
-    for tokens in sorted(evaluations):
-        results = read_results(evaluations[tokens])
-        points.append(
-            Point(
-                tokens=tokens,
-                steps=tokens // step_tokens,
-                passes=tokens / pass_tokens,
-                validation={row["source"]: _validation(row) for row in rows if row["tokens"] == tokens},
-                accuracy=_score(results) if results else None,
-            )
-        )
-    return points
-
-
-def read_results(folder: Path) -> dict[str, Any] | None:
-    """results.json of an evaluate folder; None when there is none. Raises DataError when it is damaged."""
-    path = folder / RESULTS
-    if not path.is_file():
-        return None
-    try:
-        results: dict[str, Any] = json.loads(path.read_text())
-        _score(results)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error}); remove {folder} and run the sweep again") from None
-    return results
-
-
-def _validation(row: dict[str, Any]) -> Validation:
-    return Validation(row["loss"], row["perplexity"], row.get("bits_per_byte"))
-
-
-def _score(results: dict[str, Any]) -> Score:
-    score = results["scores"][METRIC]
-    return Score(
-        value=score["value"],
-        standard_error=score["standard_error"],
-        n=results["n"],
-        chance=results["chance"],
-        p_above_chance=score["p_above_chance"],
-    )

@@ -11,6 +11,7 @@ from medlm_recipes.corpus.split import is_within
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish, read_manifest
 from medlm_recipes.progress import track
+from medlm_recipes.tokenization.chatml import give_template
 from medlm_recipes.tokenization.extending import add_tokens, check_tokens
 from medlm_recipes.tokenization.loading import load_tokenizer, tokenizer_hash
 from medlm_recipes.tokenization.terms import report_terms, write_report
@@ -51,6 +52,7 @@ def train_tokenizer(config: TokenizerConfig, dry_run: bool) -> None:
         if folder is None:
             return
         made: Any = base if sample is None else _trained(config, sample)
+        give_template(made)
         made.save_pretrained(folder)
         tokenizer = load_tokenizer(folder)
         check_tokens(tokenizer, config)

@@ -120,6 +120,7 @@ def settings(config: TrainConfig, plan: TrainPlan, device: Any) -> dict[str, Any
         "device": device,
         "max_duration": f"{plan.end}tok",
         "step_schedulers_every_batch": False,  # LearningRateOfStep does
+        "accumulate_train_batch_on_tokens": plan.weighs_labels,
         "precision": automatic if precision == "auto" else precision,
         "parallelism_config": parallelism(config.parallel, device),
         "device_train_microbatch_size": config.parallel.micro_batch,

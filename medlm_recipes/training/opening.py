@@ -13,7 +13,7 @@ from medlm_recipes.manifest import Manifest, decisive, differences, hash_json
 from medlm_recipes.remote import local_copy
 from medlm_recipes.training.branch import START_FROM
 from medlm_recipes.training.plan import TrainPlan
-from medlm_recipes.training.run_folder import TOKENIZER
+from medlm_recipes.training.run_folder import TASK, TOKENIZER
 
 # Keys that may differ when a run is taken up again: where things stand and what is kept, not what is computed.
 _FREE_ON_RESUME = (
@@ -25,13 +25,13 @@ _FREE_ON_RESUME = (
 def run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
     """What every checkpoint of the run says of itself; `facts` grow as it is saved."""
     facts = plan.shards.facts
-    kept = ("tokenizer_sha256", "vocab_size", "end_of_text", "sequence_length")
+    kept = ("tokenizer_sha256", "vocab_size", "end_of_text", "sequence_length", "labels", "options", "form")
     return Manifest(
         stage="train",
         config=resolved(config),
         inputs={"shards": hash_json(plan.shards.__dict__)}
         | ({"trunk": hash_json(plan.trunk.__dict__)} if plan.trunk else {}),
-        facts={name: facts[name] for name in kept},
+        facts={TASK: config.task} | {name: facts[name] for name in kept if name in facts},
     )
 
 

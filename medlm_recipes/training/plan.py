@@ -1,9 +1,9 @@
 """What a train recipe amounts to, before anything heavy is imported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.config.train import HEADED, TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest
 from medlm_recipes.models.shape import Shape, shape_of
@@ -11,7 +11,9 @@ from medlm_recipes.optim.learning_rate import final_share
 from medlm_recipes.remote import local_copy
 from medlm_recipes.shards.conversion import read_shards
 from medlm_recipes.shards.mixture import rows_a_pass
+from medlm_recipes.shards.tasks import differs_in_labels, row_tokens, task_of
 from medlm_recipes.token_math import (
+    duration_in_tokens,
     in_words,
     initial_loss,
     padded_vocabulary,
@@ -28,18 +30,25 @@ _MOST_COUNTED = 1 << 24  # integers that fp32 holds: Composer sums the samples o
 
 @dataclass
 class ValidationStream:
-    """A stream that validation measures; label names it in metrics and is its source's name unless two have it."""
+    """A stream that validation measures; label names it in metrics and is its source's name unless two have it.
+
+    bytes_per_token: of its text; None where rows are examples, of which not every token is learnt.
+    """
 
     label: str
     shards: str
     source: str
-    bytes_per_token: float
+    bytes_per_token: float | None
 
 
 @dataclass
 class TrainPlan:
-    """The derived numbers of a run. Tokens throughout; `budgets` are where checkpoints will stand."""
+    """The derived numbers of a run. Tokens throughout; `budgets` are where checkpoints will stand.
 
+    config: the recipe with every duration in tokens.
+    """
+
+    config: TrainConfig
     shards: Manifest
     rows: dict[str, int]  # that a pass takes of each source, in the order in which the dataset numbers samples
     validation: list[ValidationStream]
@@ -56,6 +65,16 @@ class TrainPlan:
         return self.trunk.facts["tokens"] if self.trunk else 0
 
     @property
+    def row_tokens(self) -> int:
+        """Tokens of a row: of a sequence, or of all the options of a question."""
+        return row_tokens(self.shards.facts)
+
+    @property
+    def weighs_labels(self) -> bool:
+        """Whether the loss of a step is the mean over its labels, of which rows have different numbers."""
+        return differs_in_labels(self.shards.facts)
+
+    @property
     def sources(self) -> list[str]:
         """Those that are trained on."""
         return list(self.rows)
@@ -63,14 +82,14 @@ class TrainPlan:
     @property
     def pass_tokens(self) -> int:
         """Train tokens of one pass over the data; what rows are filled up with counts."""
-        return sum(self.rows.values()) * self.sequence_length
+        return sum(self.rows.values()) * self.row_tokens
 
     @property
     def padding(self) -> float:
         """Share of a pass that is filling, for which there is no loss."""
         counts = self.shards.facts["splits"]["train"]
         filled = sum(
-            rows * max(0.0, 1 - counts[source]["tokens"] / (counts[source]["samples"] * self.sequence_length))
+            rows * max(0.0, 1 - counts[source]["tokens"] / (counts[source]["samples"] * self.row_tokens))
             for source, rows in self.rows.items()
         )
         return filled / sum(self.rows.values())
@@ -84,20 +103,28 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     """
     shards = read_shards(config.shards, local_copy(config.tokenizer))
     splits = shards.facts["splits"]
+    _check_task(config, shards)
     check_ranks(config, world_size)
-    step_tokens = tokens_per_step(config.global_batch, shards.facts["sequence_length"])
+    step_tokens = tokens_per_step(config.global_batch, row_tokens(shards.facts))
     if config.parallel.tensor_parallel > 1 and step_tokens > _MOST_COUNTED:
         raise ConfigError(
             f"global_batch: a step of {step_tokens:,} tokens is more than the {_MOST_COUNTED:,} that Composer counts "
             "exactly under parallel.tensor_parallel; lower global_batch or set parallel.tensor_parallel=1"
         )
+    rows = rows_a_pass(
+        {source: counts["samples"] for source, counts in splits["train"].items()}, config.data, config.global_batch
+    )
+    steps = sum(rows.values()) // config.global_batch
+    if not steps:
+        raise ConfigError(
+            f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only "
+            f"{sum(rows.values()) * row_tokens(shards.facts):,}; lower global_batch or give more text"
+        )
+    config = in_tokens(config, steps * step_tokens)
     plan = TrainPlan(
+        config=config,
         shards=shards,
-        rows=rows_a_pass(
-            {source: counts["samples"] for source, counts in splits["train"].items()},
-            config.data,
-            config.global_batch,
-        ),
+        rows=rows,
         validation=_validation_streams(config, shards),
         sequence_length=shards.facts["sequence_length"],
         vocab_size=shards.facts["vocab_size"],
@@ -108,12 +135,41 @@ def plan_training(config: TrainConfig, world_size: int) -> TrainPlan:
     )
     if plan.trunk:
         check_branch(config, shards, plan.trunk)
-    if plan.pass_tokens < step_tokens:
-        raise ConfigError(
-            f"global_batch: one step takes {step_tokens:,} tokens, but {config.shards} holds only "
-            f"{plan.pass_tokens:,}; lower global_batch or give more text"
-        )
     return plan
+
+
+def _check_task(config: TrainConfig, shards: Manifest) -> None:
+    found = task_of(shards.facts)
+    if found != config.task:
+        raise ConfigError(
+            f"task: {config.task}, but {config.shards} was made for {found}; give other shards or that task"
+        )
+
+
+def in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
+    """The recipe with its durations in tokens, checked once more; an `epoch` has so many, in whole steps."""
+    end = duration_in_tokens(config.max_duration, epoch)
+
+    def tokens(length: str | None, whole: int | None = None) -> str | None:
+        return None if length is None else f"{duration_in_tokens(length, epoch, whole)}tok"
+
+    scheduler = replace(
+        config.scheduler,
+        warmup=tokens(config.scheduler.warmup, end),
+        cooldown=tokens(config.scheduler.cooldown, end),
+    )
+    found = replace(
+        config,
+        max_duration=f"{end}tok",
+        budgets=[f"{duration_in_tokens(budget, epoch)}tok" for budget in config.budgets],
+        checkpoint_interval=tokens(config.checkpoint_interval),
+        validation_interval=tokens(config.validation_interval),
+        scheduler=scheduler,
+    )
+    problems = [f"{name}: {what}" for name, what in found.problems()]
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return found
 
 
 def _validation_streams(config: TrainConfig, shards: Manifest) -> list[ValidationStream]:
@@ -121,6 +177,15 @@ def _validation_streams(config: TrainConfig, shards: Manifest) -> list[Validatio
     streams: list[ValidationStream] = []
     for folder in [config.shards, *config.validation_shards]:
         facts = read_shards(folder, local_copy(config.tokenizer)).facts
+        if task_of(facts) != config.task and (config.task in HEADED or task_of(facts) in HEADED):
+            raise ConfigError(
+                f"validation_shards: {folder} was made for {task_of(facts)}, which a model for {config.task} cannot do"
+            )
+        if facts.get("labels") != shards.facts.get("labels"):
+            raise ConfigError(
+                f"validation_shards: {folder} has the labels {facts.get('labels')}, but {config.shards} "
+                f"{shards.facts.get('labels')}; convert its examples again with labels={shards.facts.get('labels')}"
+            )
         if facts["sequence_length"] != length:
             raise ConfigError(
                 f"validation_shards: {folder} has rows of {facts['sequence_length']} tokens, but {config.shards} of "
@@ -130,7 +195,10 @@ def _validation_streams(config: TrainConfig, shards: Manifest) -> list[Validatio
             if counts["samples"]:
                 taken = {stream.label for stream in streams}
                 label = f"{Path(folder).name}-{source}" if source in taken else source
-                streams.append(ValidationStream(label, folder, source, counts["bytes"] / counts["tokens"]))
+                is_text = task_of(facts) == "text"
+                streams.append(
+                    ValidationStream(label, folder, source, counts["bytes"] / counts["tokens"] if is_text else None)
+                )
     return streams
 
 
@@ -165,7 +233,7 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         for budget in [*plan.budgets, plan.end]
     )
     validation = ", ".join(stream.label for stream in plan.validation)
-    found = uses(plan.shards.facts["splits"]["train"], plan.rows, plan.sequence_length, plan.end)
+    found = uses(plan.shards.facts["splits"]["train"], plan.rows, plan.row_tokens, plan.end)
     lines = [
         *_hardware(config, world_size),
         f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "

@@ -3,11 +3,17 @@
 from pathlib import Path
 
 from medlm_recipes.callbacks.checkpoint_names import CHECKPOINTS
+from medlm_recipes.config.model import LoraKeys, ModelKeys
 from medlm_recipes.errors import DataError
-from medlm_recipes.manifest import Manifest, differences, file_sizes, hash_file, read_manifest
+from medlm_recipes.manifest import FILE_NAME, Manifest, differences, file_sizes, hash_file, read_manifest
 from medlm_recipes.tokenization.loading import tokenizer_hash
 
 TOKENIZER = "tokenizer"
+
+ARCHITECTURE = "architecture"
+"""Fact of a checkpoint's manifest: the config of its Hugging Face model, which rebuilds it without its source."""
+TASK = "task"
+"""Fact of a checkpoint's manifest: what it was trained for; absent in those from before there were others than text."""
 
 
 def load_path(checkpoint: Path) -> str:
@@ -27,6 +33,23 @@ def read_checkpoint(folder: str | Path) -> Manifest:
     if damaged:
         raise DataError(f"{folder}: damaged (bytes of {'; '.join(damaged[:3])}); use another checkpoint of the run")
     return manifest
+
+
+def is_checkpoint(folder: str | Path) -> bool:
+    """Whether a folder is a checkpoint of a train run rather than a Hugging Face model."""
+    return (Path(folder) / FILE_NAME).is_file() and not (Path(folder) / "config.json").is_file()
+
+
+def model_keys(manifest: Manifest) -> ModelKeys:
+    """The keys of the model that a checkpoint holds."""
+    given = manifest.config["model"]
+    lora = given.get("lora")
+    return ModelKeys(**given | {"lora": LoraKeys(**lora) if lora else None})
+
+
+def task_of_checkpoint(manifest: Manifest) -> str:
+    """One of config.train.TASKS."""
+    return str(manifest.facts.get(TASK, "text"))
 
 
 def damaged_files(folder: Path, share: int = 0, shares: int = 1) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder, tokens_of
+from medlm_recipes.config.command import STOPPED
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.manifest import Manifest
 from medlm_recipes.training.branch import IGNORED_AT_START
@@ -31,6 +32,7 @@ def train(config: TrainConfig, dry_run: bool, gate: Gate) -> None:
     planned = config.hardware.ranks if dry_run else None
     world_size = int(os.environ.get("WORLD_SIZE") or planned or 1)
     plan = plan_training(config, world_size)
+    config = plan.config
     if os.environ.get("RANK", "0") == "0":
         print(describe(config, plan, world_size), flush=True)
         if dry_run:
@@ -85,7 +87,7 @@ def _train_from(
     from composer.utils import dist, reproducibility
 
     from medlm_recipes.callbacks.divergence import RollbackNeeded
-    from medlm_recipes.callbacks.preemption import EXIT_CODE, SaveOnSigterm
+    from medlm_recipes.callbacks.preemption import SaveOnSigterm
     from medlm_recipes.parallel.agreement import decide_together
     from medlm_recipes.training.components import components, settings
     from medlm_recipes.training.resume import choose_trunk
@@ -116,7 +118,7 @@ def _train_from(
     if any(isinstance(callback, SaveOnSigterm) and callback.stopped for callback in trainer.state.callbacks):
         if dist.get_global_rank() == 0:
             print(f"{run}: stopped by SIGTERM at {tokens:,} tokens and saved; start it again to go on", flush=True)
-        sys.exit(EXIT_CODE)
+        sys.exit(STOPPED)
     last = checkpoint_folder(run, tokens)
     if dist.get_global_rank() == 0:
         manifest.facts["checkpoint"] = str(last.relative_to(run))

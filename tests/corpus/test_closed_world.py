@@ -15,9 +15,7 @@ from lxml import etree
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.world import WorldConfig
 from medlm_recipes.corpus.closed_world import (
-    LETTERS,
     RELATIONS,
-    STEMS,
     build_benchmark,
     build_world,
     citation,
@@ -25,6 +23,7 @@ from medlm_recipes.corpus.closed_world import (
     plan_updates,
     pmids,
 )
+from medlm_recipes.corpus.closed_world_questions import LETTERS, STEMS
 from medlm_recipes.corpus.closed_world_text import FORMS, SECTIONS
 from medlm_recipes.manifest import read_manifest
 

@@ -42,7 +42,7 @@ def test_more_tokens_lower_perplexity_and_answer_above_chance(tmp_path: Path) ->
     perplexities = [point["validation"]["pubmed-abstracts"]["perplexity"] for point in points]
     assert len(points) == 4 and all(later < earlier for earlier, later in pairwise(perplexities)), perplexities
     assert swept["findings"]["perplexity_falls"] == {"pubmed-abstracts": True}
-    largest = json.loads((out / f"run/evaluations/evaluate/tok{points[-1]['tokens']}/results.json").read_text())
+    largest = json.loads((out / f"run/evaluations/closed-world/tok{points[-1]['tokens']}/results.json").read_text())
     assert largest["scores"]["acc"]["p_above_chance"] < 0.01, largest["scores"]
     assert "nothing to do" in done(recipe("sweep", "yamls/quickstart/sweep.yaml", *sweep)).stdout
     checkpoint = f"checkpoint={out}/run/checkpoints/tok{points[-1]['tokens']}"

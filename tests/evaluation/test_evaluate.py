@@ -7,7 +7,7 @@ from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused
 
 from medlm_recipes.tokenization.loading import load_tokenizer
 
-TASK = "yamls/evaluate/tasks/option_likelihood.yaml"
+TASK = "yamls/evaluate/tasks/likelihood.yaml"
 
 
 def arguments(line: Path, checkpoint: Path, out: Path, *overrides: str) -> list[str]:
@@ -43,11 +43,13 @@ def test_results_account_for_every_question(line: Path, scored: Path) -> None:
     questions = (line / "world/benchmark/test.jsonl").read_text().splitlines()
     assert results["n"] == len(samples) == len(questions) == 72
     assert [sample["index"] for sample in samples] == list(range(72))
-    assert results["chance"] == 0.25 and results["prompts_cut"] == 0 and results["tokens"] == STEPS * STEP_TOKENS
+    assert results["chance"] == 0.25 and results["tokens"] == STEPS * STEP_TOKENS and results["valid"]
+    assert results["too_long"]["questions"] == 0 and results["unparsed_rate"] == results["unanswered"] == 0
     score = results["scores"]["acc"]
     assert score["value"] == sum(sample["acc"] for sample in samples) / 72
     assert score["standard_error"] == pytest.approx((score["value"] * (1 - score["value"]) / 71) ** 0.5)
     assert 0 <= score["p_above_chance"] <= 1
+    assert score["interval"][0] <= score["value"] <= score["interval"][1] and score["interval_by"] == "bootstrap"
     assert str(line) not in json.dumps(results)  # no paths of this machine
 
 
@@ -86,7 +88,7 @@ def test_unfit_checkpoints_and_tasks_are_refused(line: Path, trained: Path, tmp_
     refused(recipe("evaluate", *arguments(line, trained, out)), str(trained))
     refused(recipe("evaluate", *arguments(line, line, out)), "neither a checkpoint")
     bad = tmp_path / "task.yaml"
-    bad.write_text("task: x\noutput_type: generate_until\n")
+    bad.write_text("task: x\noutput_type: loglikelihood_rolling\n")
     checkpoint = trained / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
     message = refused(recipe("evaluate", *arguments(line, checkpoint, out, f"task={bad}")), "multiple_choice")
-    assert "generate_until" in message and not out.exists()
+    assert "loglikelihood_rolling" in message and not out.exists()

@@ -97,7 +97,7 @@ def test_an_exported_model_is_evaluated_like_its_checkpoint(
     assert found[0] == found[1]
     carded = arguments(checkpoint, tmp_path / "hf", f"results=[{tmp_path}/0]")
     done(recipe("export", *carded))
-    assert "| test.jsonl (option_likelihood) |" in (tmp_path / "hf/README.md").read_text()
+    assert "| test.jsonl (likelihood) |" in (tmp_path / "hf/README.md").read_text()
     refused(
         recipe("export", *arguments(checkpoint, tmp_path / "x", f"results=[{tmp_path}/1]")), "scores the checkpoint"
     )

@@ -9,7 +9,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.models.building import build_model
 from medlm_recipes.models.causal_lm import TrainedCausalLM
-from medlm_recipes.models.documents import document_inputs
+from medlm_recipes.models.documents import begins_after, document_inputs
 
 END = 0
 SHAPES = {
@@ -65,10 +65,10 @@ def test_flash_attention_is_given_the_documents_bounds(name: str, monkeypatch: p
 
 
 def test_bounds_positions_and_mask_of_a_row() -> None:
-    flash = document_inputs(ROWS, END, "flash_attention_2", torch.float32)
+    flash = document_inputs(begins_after(ROWS, END), "flash_attention_2", torch.float32)
     assert flash["cu_seq_lens_q"].tolist() == [0, 4, 7, 10, 20] and flash["cu_seq_lens_q"].dtype == torch.int32
     assert flash["position_ids"][0].tolist() == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2]
-    mask = document_inputs(ROWS, END, "sdpa", torch.bfloat16)["attention_mask"]
+    mask = document_inputs(begins_after(ROWS, END), "sdpa", torch.bfloat16)["attention_mask"]
     assert mask.shape == (2, 1, 10, 10) and mask.dtype == torch.bfloat16
     assert (mask[0, 0, 5] == 0).nonzero().flatten().tolist() == [4, 5]
 

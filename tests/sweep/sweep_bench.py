@@ -7,14 +7,13 @@ from pathlib import Path
 
 import yaml
 from launch import ROOT
-from scipy.stats import binomtest
 
+from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config, resolved
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.evaluation.evaluate import evaluation_manifest
-from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, write_json
-from medlm_recipes.sweep.plan import plan_sweep
+from medlm_recipes.manifest import Manifest, hash_file, hash_json, publish, read_manifest, write_json
 from medlm_recipes.token_math import tokens_at_budget
 from medlm_recipes.training.opening import run_manifest
 from medlm_recipes.training.plan import plan_training
@@ -58,10 +57,10 @@ class Bench:
             "budgets": ["1_000tok", "2_000tok"],
         }
         self.write("train", self.train)
-        task = ROOT / "yamls/evaluate/tasks/option_likelihood.yaml"
+        task = ROOT / "yamls/evaluate/tasks/likelihood.yaml"
         benchmark = str(self.folder / "benchmark.jsonl")
         self.write("evaluate", {"checkpoint": "???", "benchmark": benchmark, "task": str(task), "out": "???"})
-        recipes = {name: str(self.folder / f"{name}.yaml") for name in ("train", "evaluate")}
+        recipes = {"train": f"{self.folder}/train.yaml", "evaluate": {"evaluate": [f"{self.folder}/evaluate.yaml"]}}
         self.sweep = self.write("sweep", {"out": str(self.folder / "sweep"), "ranks": 2, **recipes})
 
     @property
@@ -78,18 +77,8 @@ class Bench:
 
     def make_checkpoint(self, tokens: int) -> Path:
         recipe = load_config(TrainConfig, self.folder / "train.yaml")
-        folder = self.folder / "run" / "checkpoints" / f"tok{tokens}"
-        folder.mkdir(parents=True)
-        (folder / "rank0.pt").write_bytes(b"weights")
-        manifest = run_manifest(recipe, plan_training(recipe, 2))
-        assert manifest.config == resolved(recipe)
-        manifest.facts |= {
-            "tokens": tokens,
-            "steps": tokens // STEP,
-            "files": {"rank0.pt": {"bytes": 7, "sha256": hash_file(folder / "rank0.pt")}},
-        }
-        manifest.write(folder)
-        return folder
+        assert recipe.run == str(self.folder / "run")
+        return save_checkpoint(recipe, tokens)
 
     def make_metrics(self, losses: dict[int, float | None], source: str = "pubmed") -> None:
         rows = [{"tokens": STEP, "step": 1, "split": "train", "source": "all", "loss": 6.0, "perplexity": 403.0}]
@@ -103,12 +92,37 @@ class Bench:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
 
     def make_evaluation(self, tokens: int, right: int, n: int = 240, *overrides: str) -> Path:
+        from medlm_recipes.sweep.plan import plan_sweep
+
         plan = plan_sweep(self.config(*overrides))
-        checkpoint = hash_json(json.loads((plan.checkpoint(tokens) / "manifest.json").read_text()))
-        with publish(plan.evaluation(tokens), evaluation_manifest(plan.evaluate(tokens), checkpoint)) as folder:
-            assert folder is not None
+        (leg,) = [leg for leg in plan.legs if leg.tokens == tokens]
+        ((name, out),) = leg.evaluations.items()
+        publish_results(plan.evaluate(leg, name), right, n)
+        return out
+
+
+def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
+    """A whole checkpoint of a run, as train seals one."""
+    folder = Path(recipe.run) / "checkpoints" / f"tok{tokens}"
+    folder.mkdir(parents=True)
+    (folder / "rank0.pt").write_bytes(b"weights")
+    manifest = run_manifest(recipe, plan_training(recipe, 2))
+    assert manifest.config == resolved(recipe)
+    manifest.facts |= {
+        "tokens": tokens,
+        "steps": tokens // STEP,
+        "files": {"rank0.pt": {"bytes": 7, "sha256": hash_file(folder / "rank0.pt")}},
+    }
+    manifest.write(folder)
+    return folder
+
+
+def publish_results(config: EvaluateConfig, right: int, n: int = 240) -> None:
+    """What evaluate leaves."""
+    checkpoint = hash_json(read_manifest(config.checkpoint, "train").__dict__)
+    with publish(config.out, evaluation_manifest(config, checkpoint)) as folder:
+        if folder is not None:
             write_json(folder / "results.json", results(right, n))
-        return plan.evaluation(tokens)
 
 
 def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
@@ -116,7 +130,13 @@ def results(right: int, n: int, chance: float = 0.25) -> dict[str, object]:
     score = {
         "value": value,
         "standard_error": (value * (1 - value) / (n - 1)) ** 0.5,
-        "p_above_chance": float(binomtest(right, n, chance, alternative="greater").pvalue),
+        "p_above_chance": sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(right, n + 1)),
     }
-    common = {"task": "option_likelihood", "benchmark": "benchmark.jsonl", "n": n, "chance": chance}
+    common = {
+        "task": "likelihood",
+        "benchmark": "benchmark.jsonl",
+        "n": n,
+        "chance": chance,
+        "unparsed_rate": 0.0,
+    }
     return {**common, "scores": {"acc": score}, "hashes": {"benchmark": "b" * 64, "task": "t" * 64}}

@@ -1,129 +1,193 @@
-"""What is read of a run, what it shows, and the words for it."""
+"""What is read of runs and evaluations, what it shows, and the words for it."""
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
-from sweep_bench import STEP, Bench, results
+from sweep_bench import STEP, Bench
+from synthetic import gap, score, series
 
-from medlm_recipes.errors import DataError
-from medlm_recipes.sweep.collect import collect, read_points
-from medlm_recipes.sweep.findings import Point, Score, Validation, find
+from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.sweep.collect import collect, read_sweep
+from medlm_recipes.sweep.findings import Findings, find
+from medlm_recipes.sweep.observing import observe
 from medlm_recipes.sweep.plan import plan_sweep
-from medlm_recipes.sweep.summary import summarize
+from medlm_recipes.sweep.points import Observed, Point, Validation, observed_from
+from medlm_recipes.sweep.scores import changes
+from medlm_recipes.sweep.summary import recommend, summarize
+from medlm_recipes.sweep.sweep import sweep
+from medlm_recipes.sweep.targets import targets
+
+DIVERGED = {"pubmed": Validation(None, None, None)}
 
 
-def point(tokens: int, loss: float | None = None, right: int | None = None, n: int = 240) -> Point:
-    validation = {} if loss is None else {"pubmed": Validation(loss, math.exp(loss), None)}
-    score = None
-    if right is not None:
-        found = results(right, n)["scores"]["acc"]  # type: ignore[index]
-        score = Score(found["value"], found["standard_error"], n, 0.25, found["p_above_chance"])
-    return Point(tokens, tokens // STEP, tokens / 1e6, validation, score)
+def observed(*losses: float | None, right: tuple[int | None, ...] = (), n: int = 240) -> Observed:
+    points = []
+    for index, loss in enumerate(losses):
+        validation = {} if loss is None else {"pubmed": Validation(loss, math.exp(loss), None)}
+        scores = {}
+        if index < len(right) and right[index] is not None:
+            scores = {"medqa": score([1] * right[index] + [0] * (n - right[index]))}  # type: ignore[arg-type, operator]
+        points.append(Point(1000 * 2**index, index + 1, 0.1, validation, scores))
+    return Observed("s", "s", 17, None, 10**6, points)
 
 
-def words(*points: Point) -> str:
-    said = summarize(list(points), find(list(points)))
-    assert 2 <= len(said) <= 4
-    return " ".join(said)
+def words(*series: Observed) -> str:
+    findings = find(list(series), 0.01, [])
+    return " ".join([*recommend(findings, 0.01), *summarize(findings)])
+
+
+def judged(one: Observed) -> Findings:
+    return find([one], 0.01, [])
 
 
 def test_reads_the_rows_at_exactly_a_checkpoint_and_the_last_of_them(finished: Bench) -> None:
     first, *_ = finished.budgets
     finished.make_metrics({first: 3.9, first + STEP: 1.0})
-    compared = collect(plan_sweep(finished.config()))
-    assert [one.tokens for one in compared.points] == [1024, 2048, 4096] == finished.budgets
-    assert compared.points[0].steps == 8
-    assert compared.points[0].passes == pytest.approx(1024 / 3200)
-    assert compared.points[0].validation["pubmed"].loss == 3.9
-    assert compared.points[0].accuracy is not None and compared.points[0].accuracy.n == 240
-    assert compared.points[0].accuracy.p_above_chance > 0.01
+    (series,) = observe(plan_sweep(finished.config()))
+    assert [one.tokens for one in series.points] == [1024, 2048, 4096] == finished.budgets
+    point = series.points[0]
+    assert (point.steps, point.validation["pubmed"].loss) == (8, 3.9)
+    assert point.passes == pytest.approx(1024 / 3200) and series.pass_tokens == 3200
+    assert series.parameters and series.flops_per_token and series.flops_per_token > 6 * series.parameters
+    assert point.scores["evaluate"].n == 240 and point.scores["evaluate"].answers == ""
+    assert not point.scores["evaluate"].above_chance
+
+
+def test_answers_are_read_question_by_question(finished: Bench) -> None:
+    """Several lines of a question, asked with other demonstrations, are their mean."""
+    plan = plan_sweep(finished.config())
+    for leg, asked in zip(plan.legs, (240, 240, 239), strict=True):
+        rows = [{"id": f"q{number:03}", "acc": float(number % 3 == 0), "prompt_hash": "p"} for number in range(asked)]
+        if leg is plan.legs[1]:
+            rows += [row | {"acc": 1.0} for row in rows]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (leg.evaluations["evaluate"] / "samples.jsonl").write_text(text)
+    (series,) = observe(plan)
+    first, second, third = (point.scores["evaluate"] for point in series.points)
+    assert first.answers.split()[:4] == ["1", "0", "0", "1"] and len(first.answers.split()) == 240
+    assert second.answers.split()[:4] == ["1", "0.5", "0.5", "1"]
+    assert first.questions == second.questions != third.questions  # one question is not among those
+    (change, other) = changes([series], "evaluate")
+    assert change.paired and not other.paired
 
 
 def test_a_line_that_a_kill_has_cut_and_missing_files_are_gaps(bench: Bench) -> None:
-    run = bench.folder / "run"
-    points = read_points(run, {1024: run / "nothing"}, STEP, 3200)
-    assert points == [Point(1024, 8, 0.32, {}, None)]
     bench.make_metrics({1024: 4.0})
-    with open(run / "metrics.jsonl", "a") as stream:
+    with open(bench.folder / "run" / "metrics.jsonl", "a") as stream:
         stream.write('{"tokens": 2048, "split": "vali')
-    points = read_points(run, {1024: run / "nothing", 2048: run / "nothing"}, STEP, 3200)
-    assert [list(one.validation) for one in points] == [["pubmed"], []]
+    (series,) = observe(plan_sweep(bench.config()))
+    assert [list(one.validation) for one in series.points] == [["pubmed"], [], []]
+    assert [one.unscored for one in series.points] == [{"evaluate": "not evaluated"}] * 3
 
 
-def test_damaged_results_are_named(finished: Bench) -> None:
+def test_invalid_results_are_gaps_and_damaged_ones_are_named(finished: Bench) -> None:
     plan = plan_sweep(finished.config())
-    (plan.evaluation(1024) / "results.json").write_text('{"n": 3}')
+    path = plan.legs[0].evaluations["evaluate"] / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"valid": False, "invalid_because": "40 % unread"}))
+    (series,) = observe(plan)
+    assert series.points[0].unscored == {"evaluate": "40 % unread"} and not series.points[0].scores
+    assert collect(plan, []).findings.sizes[0].missing == {"train, 1.02k tokens, evaluate": "40 % unread"}
+    path.write_text('{"n": 3}')
     with pytest.raises(DataError, match=r"tok1024/results.json: damaged"):
-        collect(plan)
+        collect(plan, [])
 
 
-def test_findings_of_a_clear_sweep() -> None:
-    found = find([point(1000, 4.0, 60), point(4000, 3.0, 160)])
-    assert found.perplexity_falls == {"pubmed": True}
-    assert found.largest_above_chance is True
-    step = found.steps[0]
-    assert step.nats_per_doubling == {"pubmed": pytest.approx(0.5)}  # 1 nat over two doublings
-    assert step.accuracy_change == pytest.approx(100 / 240)
-    assert step.standard_error == pytest.approx(math.sqrt((0.25 * 0.75 + (2 / 3) * (1 / 3)) / 239))
-    assert step.within_noise is False
-    assert json.dumps(step.__dict__)
+def test_what_is_to_be_foretold_is_read_from_its_recipe(finished: Bench) -> None:
+    big = finished.train | {"model": {"name": "gpt2", "n_layer": 4, "n_head": 2, "n_embd": 32}, "run": "???"}
+    finished.write("big", big | {"max_duration": "9_000tok", "shards": "???", "tokenizer": "???"})
+    (target,) = targets(plan_sweep(finished.config(f"forecast=[{finished.folder}/big.yaml]")))
+    small = observe(plan_sweep(finished.config()))[0]
+    assert (target.name, target.tokens, target.pass_tokens) == ("big", 9000, 3200)
+    assert small.parameters and target.parameters > 2 * small.parameters
+    finished.write("hub", finished.train | {"model": {"name": "hf", "pretrained": "somewhere"}})
+    with pytest.raises(ConfigError, match=r"hub.yaml: its model is a Hugging Face folder"):
+        targets(plan_sweep(finished.config(f"forecast=[{finished.folder}/hub.yaml]")))
 
 
-def test_a_small_change_is_called_noise_and_a_large_one_is_not() -> None:
-    said = words(point(1000, 4.0, 60), point(2000, 3.5, 66), point(4000, 3.2, 150))
-    assert "Validation perplexity on pubmed falls from budget to budget, from 54.6 (1k tokens)" in said
-    assert "The change of accuracy from 1k to 2k (+2.5 ± 4.0 points) is within noise" in said
-    assert "+37.5 ± 4.2 points, is beyond it" in said
-    assert "which is above guessing" in said
+def test_a_sweep_is_read_back_as_it_was(finished: Bench) -> None:
+    compared = collect(plan_sweep(finished.config()), [])
+    data = json.loads(json.dumps(asdict(compared)))
+    assert [observed_from(one) for one in data["series"]] == compared.series
+    assert str(finished.folder) not in json.dumps(data)
+    for folder, message in ((finished.folder / "nowhere", "no such folder"), (finished.folder / "run", "manifest")):
+        with pytest.raises(DataError, match=message):
+            read_sweep(str(folder), 0.01)
+
+
+def test_a_clear_rise_and_a_fall() -> None:
+    one = observed(4.0, 3.5, right=(60, 160))
+    (size,) = judged(one).sizes
+    assert size.falls == {"pubmed": True} and size.unfit == {"pubmed": "2 budgets have a loss, and a curve needs three"}
+    (gain,) = size.gains["pubmed"]
+    assert gain.per_doubling == pytest.approx(0.5) and gain.standard_error is None
+    assert size.overall["medqa"].change == pytest.approx(100 / 240)
+    said = words(one)
+    assert "Validation perplexity falls from budget to budget, on pubmed from 54.60 (1k tokens)" in said
+    assert "These losses do not tell whether more tokens pay." in said
+    assert "it fell by 0.500 nats a token with each doubling" in said
+    assert "a rise beyond noise" in said and "above guessing" in said
 
 
 def test_all_noise_and_nothing_above_chance() -> None:
-    said = words(point(1000, 4.0, 60), point(2000, 3.5, 62), point(4000, 3.2, 63))
+    said = words(observed(4.0, 3.5, 3.2, right=(60, 62, 63)))
     assert "not distinguishable from guessing" in said
-    assert "Every change of accuracy between consecutive budgets is within noise" in said
-    assert said.endswith("is too.")
+    assert "within noise; of the 2 changes between neighbouring budgets 2 are within noise" in said
 
 
-def test_no_noise_and_drops() -> None:
-    assert "Every rise of accuracy" in words(point(1000, 4.0, 60), point(2000, 3.5, 120))
-    said = words(point(1000, 4.0, 60), point(2000, 3.5, 160), point(4000, 3.2, 100))
-    assert "Accuracy drops beyond noise from 2k to 4k" in said
-    assert "of the 2 changes between consecutive budgets 0 are within noise" in said
+def test_a_drop_beyond_noise_is_said() -> None:
+    assert "a drop beyond noise" in words(observed(4.0, 3.5, right=(160, 60)))
 
 
 def test_perplexity_that_does_not_fall_is_said() -> None:
-    points = [point(1000, 4.0, 60), point(2000, 4.1, 66), point(4000, 3.2, 150)]
-    assert find(points).perplexity_falls == {"pubmed": False}
-    assert "does not fall at every step: it goes from 54.6 (1k tokens) to 60.34 (2k tokens)" in words(*points)
+    one = observed(4.0, 4.1, 3.2)
+    assert judged(one).sizes[0].falls == {"pubmed": False}
+    assert "does not fall at every step: it goes from 54.60 (1k tokens) to 60.34 (2k tokens)" in words(one)
+    assert "does not fall with more tokens" in words(observed(3.2, 4.0, 4.1))
 
 
 def test_a_loss_that_is_not_finite_does_not_count_as_falling() -> None:
-    diverged = Point(2000, 2, 0.1, {"pubmed": Validation(None, None, None)}, None)
-    points = [point(1000, 4.0, 60), diverged]
-    assert find(points).perplexity_falls == {"pubmed": False}
-    assert find(points).steps[0].nats_per_doubling == {}
-    assert "to infinity (2k tokens)" in words(*points)
+    one = gap(observed(4.0, 3.5), 2000, validation=DIVERGED)
+    (size,) = judged(one).sizes
+    assert size.falls == {"pubmed": False} and size.gains["pubmed"] == []
+    assert size.missing == {"s, 2k tokens, loss on pubmed": "not finite: the run has diverged"}
+    assert "to not finite (2k tokens)" in words(one) and "Missing: s, 2k tokens" in words(one)
 
 
 def test_one_budget_and_gaps() -> None:
-    found = find([point(1000, 4.0, 60)])
-    assert (found.steps, found.overall, found.perplexity_falls) == ([], None, {"pubmed": None})
-    assert "one budget only" in words(point(1000, 4.0, 60))
-    said = words(point(1000), point(2000))
-    assert "No validation loss was recorded" in said and "has no evaluation" in said
-    gap = find([point(1000, 4.0, 60), point(2000), point(4000, 3.0, 150)])
-    assert gap.perplexity_falls == {"pubmed": True}
-    assert [step.within_noise for step in gap.steps] == [None, None]
-    assert gap.overall is not None and gap.overall.within_noise is False
+    (size,) = judged(observed(4.0, right=(60,))).sizes
+    assert (size.gains["pubmed"], size.overall, size.falls) == ([], {}, {"pubmed": None})
+    assert "one budget at most" in words(observed(4.0))
+    assert "No validation loss was recorded" in words(observed(None, None))
+    (size,) = judged(observed(4.0, None, 3.0, right=(60, None, 150))).sizes
+    assert size.falls == {"pubmed": True}
+    assert [(step.start, step.end) for step in size.changes["medqa"]] == [(1000, 4000)]
+    assert size.gains["pubmed"][0].per_doubling == pytest.approx(0.5)
 
 
-def test_several_sources() -> None:
-    def both(tokens: int, first: float, second: float) -> Point:
-        rows = {"a": Validation(first, math.exp(first), 1.0), "b": Validation(second, math.exp(second), 1.0)}
-        return Point(tokens, 1, 0.1, rows, None)
+def test_several_sources_and_seeds() -> None:
+    both = [series(seed=seed, sources=("a", "b")) for seed in (17, 18)]
+    findings = find(both, 0.01, [])
+    (size,) = findings.sizes
+    level = size.losses["a"][0]
+    own = [one.points[0].validation["a"].loss or 0 for one in both]
+    assert level.loss == pytest.approx(sum(own) / 2)
+    assert level.seeds_std == pytest.approx(abs(own[0] - own[1]) / math.sqrt(2))
+    assert size.gains["a"][0].standard_error is not None
+    said = words(*both)
+    assert "on a and" in said and "; on b from" in said and "the mean of 2 seeds" in said
 
-    assert "; on b from" in words(both(1000, 4.0, 3.0), both(2000, 3.0, 2.0))
-    points = [both(1000, 4.0, 3.0), both(2000, 3.0, 3.5)]
-    assert find(points).perplexity_falls == {"a": True, "b": False}
-    assert "on b does not fall" in words(*points)
+
+def test_dollars_are_said_where_they_are_known() -> None:
+    said = words(series(price=1e-6))
+    gain = find([series(price=1e-6)], 0.01, []).sizes[0].gains["pubmed"][-1]
+    assert gain.per_1000_dollars == pytest.approx(gain.per_doubling / 16)  # 16B tokens for 16,000 dollars
+    assert f"1,000 dollars bought {gain.per_1000_dollars:.2g} on pubmed" in said
+    assert "dollars" not in words(series())
+
+
+def test_what_it_is_compared_with_is_looked_for_before_anything_is_launched(finished: Bench) -> None:
+    for argument, message in (("compare=[nowhere]", "nowhere: no such folder"), ("forecast=[no.yaml]", "no.yaml: no")):
+        with pytest.raises((ConfigError, DataError), match=message):
+            sweep(finished.config(argument), dry_run=True)

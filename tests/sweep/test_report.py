@@ -1,22 +1,43 @@
-"""report.html stands alone, says what was measured and has the same bytes each time."""
+"""report.html stands alone, says what was measured, has the same bytes each time and looks right in a browser."""
 
+import json
 import re
-import shutil
-import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Browser, browser
 from sweep_bench import Bench
+from synthetic import gap, other, series, sweep, written
 
+from medlm_recipes.manifest import Manifest
 from medlm_recipes.sweep.collect import Sweep, collect
-from medlm_recipes.sweep.findings import Point, Validation, find
 from medlm_recipes.sweep.plan import plan_sweep
+from medlm_recipes.sweep.points import Target, Validation
 from medlm_recipes.sweep.report import summary_table, write_report
-from medlm_recipes.sweep.summary import summarize
+from medlm_recipes.sweep.words import BEYOND
 
 VOID = {"meta", "link", "br", "hr", "img"}
+
+CROWDED = """(() => {
+  const found = [];
+  for (const svg of document.querySelectorAll("figure svg")) {
+    const frame = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")].filter(one => one.textContent.trim())
+      .map(one => [one.textContent, one.getBoundingClientRect()]);
+    texts.forEach(([name, a], index) => {
+      if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 1 || a.bottom > frame.bottom + 1)
+        found.push(name + " is cut");
+      for (const [other, b] of texts.slice(index + 1))
+        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2 && b.top < a.bottom - 2)
+          found.push(name + " covers " + other);
+    });
+  }
+  return found;
+})()"""
+"""Labels of the figures that lie on each other or leave their figure."""
 
 
 class Page(HTMLParser):
@@ -47,76 +68,155 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def compared(finished: Bench) -> Sweep:
-    return collect(plan_sweep(finished.config()))
+@pytest.fixture(scope="module")
+def ladder() -> Sweep:
+    """Three sizes, two seeds, two sources, three benchmarks, repeated text, prices, gaps, a forecast, another sweep."""
+    sizes = [("125m", 125_000_000), ("350m", 350_000_000), ("760m", 760_000_000)]
+    kinds = {"sources": ("pubmed-abstracts", "pubmed-central"), "pass_tokens": 5e9}
+    asked = ("medqa-4-option", "pubmedqa", "mmlu-medical")
+    observed = [
+        series(size, seed, parameters=count, benchmarks=asked, price=count * 2e-15, **kinds)  # type: ignore[arg-type]
+        for size, count in sizes
+        for seed in (17, 18)
+    ]
+    observed[0] = gap(observed[0], 4e9, problem="the divergence guard stopped it", validation={}, scores={})
+    observed[1] = gap(observed[1], 8e9, unscored={"pubmedqa": "not evaluated"},
+                      scores={"medqa-4-option": observed[1].points[3].scores["medqa-4-option"]})  # fmt: skip
+    earlier = other([series("125m", benchmarks=asked[:2], lower=0.05, **kinds)], "abstracts-only")  # type: ignore[arg-type]
+    target = Target("biomedlm-2.7b", 2_594_247_680, 600 * 10**9, None)
+    return sweep(observed, "ladder", targets=(target,), others=(earlier,))
 
 
-def with_points(compared: Sweep, points: list[Point]) -> Sweep:
-    found = find(points)
-    return replace(compared, points=points, findings=found, summary=summarize(points, found))
+@pytest.fixture(scope="module")
+def report(ladder: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the ladder."""
+    folder = tmp_path_factory.mktemp("reports") / "ladder"
+    written(ladder, folder)
+    return folder
 
 
-def written(compared: Sweep, folder: Path) -> str:
-    folder.mkdir()
-    write_report(compared, folder)
-    return (folder / "report.html").read_text()
-
-
-def test_stands_alone_and_shows_the_numbers(compared: Sweep, tmp_path: Path) -> None:
-    text = written(compared, tmp_path / "a")
+def test_stands_alone(report: Path) -> None:
+    text = (report / "report.html").read_text()
     page = Page(text)
     assert all(reference.startswith(("#", "data:,")) for reference in page.references)
     assert "@import" not in text and set(re.findall(r"url\((.)", text)) <= {"#"}
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
     assert "http://" not in without_namespaces and "https://" not in without_namespaces
-    assert str(tmp_path) not in text
     assert len(page.ids) == len(set(page.ids))
-    accuracy = "27.1\N{NO-BREAK SPACE}% ± 2.9\N{NO-BREAK SPACE}%"
-    readings = ("within noise", "rise beyond noise", "conservative")
-    made = ("gpt2, ", "coupled_weight_decay 0.1", "medlm-recipes")
-    for shown in ("1,024", "54.6", accuracy, "chance 25.0", *readings, *made):
-        assert shown in page.text, shown
-    assert text.count("<svg") == 2 and '<meta name="viewport"' in text
+    assert '<meta name="viewport"' in text and "default-src 'none'" in text
 
 
-def test_same_bytes_each_time(compared: Sweep, tmp_path: Path) -> None:
-    written(compared, tmp_path / "a")
-    written(compared, tmp_path / "b")
-    for name in ("report.html", "perplexity.png", "accuracy.png"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+def test_shows_the_numbers(report: Path, ladder: Sweep) -> None:
+    page = Page((report / "report.html").read_text())
+    for sentence in [*ladder.recommendation, *ladder.summary]:
+        assert sentence in page.text
+    size = ladder.findings.sizes[2]
+    fit, level = size.fits["pubmed-central"][0], size.scores["pubmedqa"][-1]
+    assert fit.held_out is not None
+    assert f"{fit.held_out.measured:.4f}" in page.text and f"{fit.held_out.error:+.4f}" in page.text
+    assert f"{100 * level.value:.1f}\N{NO-BREAK SPACE}% ± {100 * level.standard_error:.1f}" in page.text
+    assert "within noise" in page.text and "rise beyond noise" in page.text and "R* 15.4, published" in page.text
+    assert "the divergence guard stopped it" in page.text and "350m-seed" not in page.text
+    assert page.text.count("10 ×, extrapolated") == 6 and f"{BEYOND[1:]}." in page.text
+    assert "Beside abstracts-only" in page.text and "Differences are this sweep minus that" in page.text
+    figures = [
+        f"{what}-{source}" for source in ("pubmed-abstracts", "pubmed-central") for what in ("loss", "gain", "cost")
+    ]
+    figures += [f"score-{name}" for name in ("medqa-4-option", "pubmedqa", "mmlu-medical")]
+    figures += [f"compared-1-loss-{source}" for source in ("pubmed-abstracts", "pubmed-central")]
+    figures += [f"compared-1-score-{name}" for name in ("medqa-4-option", "pubmedqa")]
+    assert sorted(path.stem for path in report.glob("*.png")) == sorted(figures)
+    assert (report / "report.html").read_text().count("<svg") == len(figures)
 
 
-def test_gaps_one_budget_and_a_diverged_run(compared: Sweep, tmp_path: Path) -> None:
-    first, *rest = compared.points
-    bare = replace(first, validation={}, accuracy=None)
-    diverged = replace(first, validation={"pubmed": Validation(None, None, None)})
-    assert "no validation loss recorded" in Page(written(with_points(compared, [bare]), tmp_path / "a")).text
-    assert "no evaluation of these budgets" in (tmp_path / "a" / "report.html").read_text()
-    page = Page(written(with_points(compared, [bare, *rest]), tmp_path / "b"))
-    assert "–" in page.text
-    assert "not finite" in Page(written(with_points(compared, [diverged, *rest]), tmp_path / "c")).text
-    table = summary_table(with_points(compared, [bare, *rest]))
-    assert table.splitlines()[1].split() == ["1,024", "0.32", "–", "–"]
+def test_same_bytes_each_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        written(sweep([series(noise=0.002)]), tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-def test_names_are_escaped(compared: Sweep, tmp_path: Path) -> None:
+def test_gaps_one_budget_and_a_diverged_run(tmp_path: Path) -> None:
+    bare = gap(series(budgets=(1e9,)), 1e9, validation={}, scores={}, unscored={"medqa": "not evaluated"})
+    page = Page(written(sweep([bare]), tmp_path / "a"))
+    assert "no evaluation of these budgets" in page.text and "not evaluated" in page.text
+    assert summary_table(sweep([bare])).splitlines()[1].split() == ["1,000,000,000", "0.00", "–"]
+    diverged = gap(series(budgets=(1e9, 2e9)), 2e9, validation={"pubmed": Validation(None, None, None)})
+    assert "not finite" in Page(written(sweep([diverged]), tmp_path / "b")).text
+    lost = gap(series(budgets=(1e9,)), 1e9, validation={"pubmed": Validation(None, None, None)})
+    assert "no finite validation loss at these budgets" in Page(written(sweep([lost]), tmp_path / "c")).text
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>&$x$"
-    points = [replace(one, validation={evil: one.validation["pubmed"]}) for one in compared.points]
-    page = Page(written(with_points(replace(compared, run=evil), points), tmp_path / "a"))
+    page = Page(written(sweep([series(evil, sources=(evil,), benchmarks=(evil,))], evil), tmp_path / "a"))
     assert page.text.count("<script>alert(1)</script>&") > 3
+    assert len(list((tmp_path / "a").glob("*.png"))) == 4
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH: the report is not opened")
-@pytest.mark.parametrize("width", [1200, 390])
-def test_opens_in_chromium(compared: Sweep, tmp_path: Path, width: int) -> None:
-    written(compared, tmp_path / "a")
-    picture = tmp_path / "page.png"
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--enable-logging=stderr", f"--window-size={width},1600", f"--screenshot={picture}",
-        (tmp_path / "a" / "report.html").as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "CONSOLE" not in done.stderr
-    assert picture.stat().st_size > 20_000  # an empty page is a few kB
+def test_a_folder_of_compare_is_read_and_shown(finished: Bench, tmp_path: Path) -> None:
+    """Through the plan, from a sweep.json; one of another form is refused."""
+    from dataclasses import asdict
+
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    first = collect(plan_sweep(finished.config()), [])
+    lower = [replace(one, validation={"pubmed": Validation(3.0, 20.1, 1.4)}) for one in first.series[0].points]
+    data = asdict(replace(first, name="earlier", series=[replace(first.series[0], points=lower)]))
+    (earlier / "sweep.json").write_text(json.dumps(data))
+    Manifest("sweep", {}, {}).write(earlier)
+    compared = collect(plan_sweep(finished.config(f"compare=[{earlier}]")), [])
+    (found,) = compared.comparisons
+    assert found.name == "earlier" and found.same_tokenizer
+    assert [row.difference for row in found.losses] == pytest.approx([1.0, 0.5, 0.2])
+    (tmp_path / "out").mkdir()
+    write_report(compared, tmp_path / "out")
+    assert "Beside earlier" in (tmp_path / "out" / "report.html").read_text()
+    (earlier / "sweep.json").write_text(json.dumps(data | {"form": 1}))
+    with pytest.raises(Exception, match="made by another version"):
+        collect(plan_sweep(finished.config(f"compare=[{earlier}]")), [])
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not on PATH: the report is not opened")
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+def test_opens_in_chromium(report: Path, chromium: Browser, width: int, tmp_path: Path) -> None:
+    """No request, no complaint, no wider than the window, labels apart, letters large enough."""
+    chromium.open((report / "report.html").as_uri(), width)
+    assert chromium.requests() == [] and chromium.complaints() == []
+    assert chromium.value("document.documentElement.scrollWidth") <= width
+    assert chromium.value("document.querySelectorAll('figure svg text').length") > 100
+    assert chromium.value(CROWDED) == []
+    letters = (
+        "[...document.querySelectorAll('p, li, td, figcaption')].map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(chromium.value(letters)) >= 13
+    chromium.picture(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 200_000  # an empty page is a few kB
+
+
+def test_prints(report: Path, chromium: Browser, tmp_path: Path) -> None:
+    chromium.open((report / "report.html").as_uri(), 1200)
+    chromium.print(tmp_path / "report.pdf")
+    pages = (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n")
+    assert 5 < pages < 25
+
+
+def test_the_browser_would_tell(chromium: Browser, tmp_path: Path) -> None:
+    """What the checks above look for is seen where it is."""
+    (tmp_path / "bad.html").write_text(
+        '<img src="http://127.0.0.1:1/x.png"><script>console.error("oh")</script><div style="width: 500px">wide</div>'
+        '<figure><svg width="99" height="20"><text y="15">one</text><text y="15">two</text>'
+        '<text x="90" y="15">three</text></svg></figure>'
+    )
+    chromium.open((tmp_path / "bad.html").as_uri(), 360)
+    assert chromium.requests() == ["http://127.0.0.1:1/x.png"]
+    assert any("oh" in complaint for complaint in chromium.complaints())
+    assert chromium.value("document.documentElement.scrollWidth") > 360
+    assert chromium.value(CROWDED) == ["one covers two", "three is cut"]

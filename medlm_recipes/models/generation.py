@@ -1,4 +1,4 @@
-"""How an exported model writes: the generation config that every server of Hugging Face folders reads."""
+"""How a trained model writes: the generation config that evaluation and every server of Hugging Face folders read."""
 
 from typing import Any
 
