@@ -112,9 +112,9 @@ def summarising(place: Path) -> list[str]:
 def tuned(place: Path) -> Path:
     """place with the runs sft/ and mc/, and both -again/ as resumed from halfway: by one launch on two ranks."""
     jobs: list[Any] = []
-    for run, recipe in (("sft", chatting), ("mc", choosing)):
-        jobs += [recipe(place, run), {"copy": f"{place}/{run}", "as": f"{place}/{run}-again"}]
-        jobs += [recipe(place, f"{run}-again")]
+    for run, given in (("sft", chatting), ("mc", choosing)):
+        jobs += [given(place, run), {"copy": f"{place}/{run}", "as": f"{place}/{run}-again"}]
+        jobs += [given(place, f"{run}-again")]
     jobs += [summarising(place)]
     said = done(composer_script(2, "tests/training/several.py", f"{place}/gradients.pt", json.dumps(jobs))).stdout
     assert f"resuming from {place}/sft-again/checkpoints/tok{2 * STEP}" in said
