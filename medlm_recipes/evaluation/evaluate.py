@@ -30,9 +30,15 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     """
     questions = read_benchmark(config.benchmark)[: config.limit]
     task = read_task(config.task)
-    from medlm_recipes.evaluation.subject import identity, locate, tokens_seen  # torch and lm-eval: seconds
+    from medlm_recipes.evaluation.subject import (  # torch and lm-eval: seconds
+        check_backend,
+        identity,
+        locate,
+        tokens_seen,
+    )
 
     folder_scored = locate(config.checkpoint, config.revision)
+    check_backend(folder_scored, config.backend)
     manifest = evaluation_manifest(config, identity(folder_scored))
     first = os.environ.get("RANK", "0") == "0"
     if first:
