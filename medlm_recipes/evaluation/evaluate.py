@@ -42,9 +42,10 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     ConfigError for an unfit task file.
     """
     asked = read_asked(config)
-    from medlm_recipes.evaluation.subject import identity, locate  # torch and lm-eval: seconds
+    from medlm_recipes.evaluation.subject import check_backend, identity, locate  # torch and lm-eval: seconds
 
     folder = locate(config.checkpoint, config.revision)
+    check_backend(folder, config.backend)
     manifest = evaluation_manifest(config, identity(folder))
     if os.environ.get("RANK", "0") == "0":
         what = f"{len(asked.questions)} questions of {config.benchmark}, {asked.task['task']}"

@@ -1,5 +1,6 @@
 """What is scored: a checkpoint, a Hugging Face folder or a model of the hub, as a model that lm-eval drives."""
 
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -49,10 +50,9 @@ def locate(checkpoint: str, revision: str | None) -> str:
 def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
-    Raises DataError when the folder is neither, or is not whole; ConfigError when it does not fit the backend.
+    Raises DataError when the folder is neither, or is not whole.
     """
     if config.backend == "vllm":
-        _check_vllm(folder)
         return load_vllm(folder, config)
     model, tokenizer = load(folder, config.dtype)
     if has_head(model):
@@ -97,7 +97,12 @@ def load(folder: str, dtype: str) -> tuple[Any, Any]:
     return model.to(torch.device("cuda", torch.cuda.current_device())) if gpu else model, tokenizer
 
 
-def _check_vllm(folder: str) -> None:
+def check_backend(folder: str, backend: str) -> None:
+    """Raise ConfigError where the backend cannot run, or not on what is in `folder`."""
+    if backend != "vllm":
+        return
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError("backend: vllm is not installed; pip install vllm in an environment of its own, or set auto")
     if is_checkpoint(folder):
         raise ConfigError(
             f"backend: vllm reads Hugging Face folders, and {folder} is a checkpoint; make one with recipes/export.py"
