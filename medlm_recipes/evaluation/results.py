@@ -14,6 +14,14 @@ METRIC = "acc"
 
 def read_results(folder: str | Path) -> dict[str, Any]:
     """results.json of an evaluate folder. Raises DataError when it is missing, damaged or marked invalid."""
+    results = load_results(folder)
+    if not results.get("valid", True):
+        raise invalid(folder, results)
+    return results
+
+
+def load_results(folder: str | Path) -> dict[str, Any]:
+    """The same, marked invalid or not. Raises DataError when it is missing or damaged."""
     path = Path(folder) / RESULTS
     try:
         results: dict[str, Any] = json.loads(path.read_text())
@@ -23,8 +31,6 @@ def read_results(folder: str | Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file; run recipes/evaluate.py with out={folder} first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); remove {folder} and evaluate again") from None
-    if not results.get("valid", True):
-        raise invalid(folder, results)
     return results
 
 

@@ -13,9 +13,9 @@ from medlm_recipes.manifest import hash_json, read_manifest
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.comparison import Comparison, Other, compare
 from medlm_recipes.sweep.findings import Findings, find
-from medlm_recipes.sweep.observing import observe, read_results, targets
+from medlm_recipes.sweep.observing import observe, read_results
 from medlm_recipes.sweep.plan import SweepPlan
-from medlm_recipes.sweep.points import DATA, Observed, observed_from
+from medlm_recipes.sweep.points import DATA, Observed, Target, observed_from
 from medlm_recipes.sweep.series import Series
 from medlm_recipes.sweep.summary import recommend, summarize
 from medlm_recipes.training.opening import computed
@@ -49,15 +49,14 @@ class Sweep:
     form: int = FORM
 
 
-def collect(plan: SweepPlan) -> Sweep:
+def collect(plan: SweepPlan, foretold: list[Target]) -> Sweep:
     """Read a planned sweep's runs and evaluations, and the sweeps that it is compared with.
 
-    Raises DataError for damaged results and for a folder of `compare` that holds no sweep, ConfigError for
-    a recipe of `forecast`.
+    Raises DataError for damaged results and for a folder of `compare` that holds no sweep.
     """
     keys, first = plan.config, plan.series[0]
     series = observe(plan)
-    findings = find(series, keys.gain_enough, targets(plan))
+    findings = find(series, keys.gain_enough, foretold)
     tokenizer = first.training.shards.facts["tokenizer_sha256"]
     own = Other(Path(keys.out).name, keys.design, tokenizer, series, findings)
     return Sweep(

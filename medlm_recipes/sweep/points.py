@@ -24,12 +24,11 @@ class Score:
     """A benchmark's main score: a share of n questions, beside the share that guessing gets.
 
     standard_error: over questions. seeds_std: over the seeds of an evaluation's demonstrations, where it
-    has several. answers: what each question scored, in the benchmark's order, with a space between;
-    empty: not kept. questions: a hash of which questions those are. Two scores of the same questions
-    can be compared question by question.
+    has several. answers: what each question scored, in the order of their ids, with a space between; empty:
+    not known. questions: a hash of which questions those are. Two scores of the same questions can be
+    compared question by question.
     """
 
-    metric: str
     value: float
     standard_error: float
     n: int

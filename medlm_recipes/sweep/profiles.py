@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from medlm_recipes.sweep.forms import Array
 
+_HAIR = 1e-13
+
 
 @dataclass
 class Solution:
@@ -78,11 +80,11 @@ class Profile:
         squares, deviation = (array.reshape(-1, *self.grid) for array in (squares, deviation))
         lowest = (squares + deviation**2).reshape(len(squares), -1).min(1)
         for axis in range(1, squares.ndim):
-            rise, turn = np.diff(squares, axis=axis), np.diff(deviation, axis=axis)
             first = [slice(None)] * squares.ndim
             first[axis] = slice(0, -1)
             start, begin = squares[tuple(first)], deviation[tuple(first)]
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):  # where a deviation is infinite
+                rise, turn = np.diff(squares, axis=axis), np.diff(deviation, axis=axis)
                 along = np.clip(-(rise / 2 + begin * turn) / turn**2, 0.0, 1.0)
                 between = start + along * rise + (begin + along * turn) ** 2
             between[np.isnan(between)] = np.inf
@@ -128,7 +130,12 @@ def _solve(columns: Array, responses: Array, weights: Array) -> Solution:
 
 
 def _inverse(matrices: Array) -> Array:
-    """Of stacked symmetric matrices; one and two rows, which come by the ten thousand, in closed form."""
+    """Of stacked symmetric matrices; one and two rows, which come by the ten thousand, in closed form.
+
+    A hair is added to the diagonals: columns that are the same at some shape (tokens that are all worth the
+    same, when text has been seen a thousand times) then share what they explain.
+    """
+    matrices = matrices * (1 + _HAIR * np.eye(matrices.shape[-1]))
     if matrices.shape[-1] == 1:
         return 1 / matrices
     if matrices.shape[-1] > 2:

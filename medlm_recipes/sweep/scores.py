@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
+from medlm_recipes.evaluation.comparison import compare as compare_answers
+from medlm_recipes.evaluation.intervals import difference, estimate
 from medlm_recipes.sweep.forms import Array
 from medlm_recipes.sweep.points import SIGNIFICANT, Observed, Score
 
@@ -79,7 +81,11 @@ def _level(tokens: int, scores: list[Score]) -> Level:
     if len(scores) > 1:
         std = float(np.std(values, ddof=1))
         answers = _answers(scores)
-        asked = max(score.standard_error for score in scores) if answers is None else _error(answers.mean(0))
+        asked = (
+            max(score.standard_error for score in scores)
+            if answers is None
+            else estimate(answers.mean(0).tolist()).standard_error
+        )
         error = math.hypot(asked, std / math.sqrt(len(scores)))
         p = float(norm.sf((value - first.chance) / error)) if error else float(value <= first.chance)
     return Level(
@@ -112,7 +118,8 @@ def change(series: list[Observed], benchmark: str, start: int, end: int) -> Chan
         return None
     value, error, p, paired = compare_scores(*map(list, zip(*pairs, strict=True)))
     if len(pairs) > 1:  # the seeds' own differences: each has the same run at both budgets
-        error = math.hypot(error, _error(np.array([after.value - before.value for before, after in pairs])))
+        spread = float(np.std([after.value - before.value for before, after in pairs], ddof=1))
+        error = math.hypot(error, spread / math.sqrt(len(pairs)))
         p = _two_sided(value, error)
     price = next((one.dollars_per_token for one in series if one.dollars_per_token), None)
     dear = None if price is None else value / (price * (end - start) / 1000)
@@ -130,13 +137,12 @@ def compare_scores(before: list[Score], after: list[Score]) -> tuple[float, floa
         # Scores of one list are of the same questions, so that their mean is no surer than each of them.
         error = math.hypot(*(max(score.standard_error for score in scores) for scores in (before, after)))
         return value, error, _two_sided(value, error), False
-    first, second = answers[: len(before)], answers[len(before) :]
-    error = _error(second.mean(0) - first.mean(0))
-    if len(answers) > 2 or not set(np.unique(answers)) <= {0.0, 1.0}:
-        return value, error, _two_sided(value, error), True
-    better, worse = int((second > first).sum()), int((second < first).sum())
-    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    return value, error, p, True
+    if len(answers) == 2 and set(np.unique(answers)) <= {0.0, 1.0}:
+        first, second = ({str(index): (own, "") for index, own in enumerate(one)} for one in answers.tolist())
+        found = compare_answers(first, second)
+        return value, found["standard_error"], found["p"], True
+    error = difference((answers[len(before) :].mean(0) - answers[: len(before)].mean(0)).tolist()).standard_error
+    return value, error, _two_sided(value, error), True
 
 
 def _two_sided(value: float, error: float) -> float:
@@ -150,8 +156,3 @@ def _answers(scores: list[Score]) -> Array | None:
     if not all(score.answers for score in scores):
         return None
     return np.array([[float(one) for one in score.answers.split()] for score in scores])
-
-
-def _error(values: Array) -> float:
-    """Standard error of a mean over questions."""
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0

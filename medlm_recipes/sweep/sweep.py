@@ -11,12 +11,12 @@ from medlm_recipes.errors import DataError, RecipeError
 from medlm_recipes.evaluation.results import RESULTS
 from medlm_recipes.manifest import Manifest, hash_file, publish, read_manifest, write_json
 from medlm_recipes.sweep.launching import launch_missing
-from medlm_recipes.sweep.observing import targets
 from medlm_recipes.sweep.plan import SweepPlan, plan_sweep
-from medlm_recipes.sweep.points import DATA
+from medlm_recipes.sweep.points import DATA, Target
 from medlm_recipes.sweep.slurm import write_jobs
 from medlm_recipes.sweep.standing import look, note_gaps
 from medlm_recipes.sweep.table import describe
+from medlm_recipes.sweep.targets import targets
 
 if TYPE_CHECKING:
     from medlm_recipes.sweep.collect import Sweep
@@ -32,6 +32,9 @@ def sweep(config: SweepConfig, dry_run: bool) -> None:
     stands, when launches failed that it shows as gaps; a rerun tries those again.
     """
     plan = plan_sweep(config)
+    foretold = targets(plan)  # these two before hours of training, not after
+    for folder in config.compare:
+        read_manifest(folder, "sweep")
     print(describe(plan, [look(plan, series) for series in plan.series]), flush=True)
     if dry_run:
         return
@@ -42,7 +45,7 @@ def sweep(config: SweepConfig, dry_run: bool) -> None:
         launch_missing(plan)
     for series in plan.series:
         note_gaps(series, look(plan, series))
-    _publish(plan)
+    _publish(plan, foretold)
     if gaps := _gaps(plan):
         listed = "".join(f"\n  {where}: {why}" for where, why in gaps.items())
         raise RecipeError(
@@ -51,13 +54,13 @@ def sweep(config: SweepConfig, dry_run: bool) -> None:
         )
 
 
-def _publish(plan: SweepPlan) -> None:
+def _publish(plan: SweepPlan, foretold: list[Target]) -> None:
     from medlm_recipes.sweep.collect import collect  # scipy and matplotlib: a second
     from medlm_recipes.sweep.report import REPORT, summary_table, write_report
 
-    compared = collect(plan)
+    compared = collect(plan, foretold)
     out = Path(plan.config.out)
-    manifest = _manifest(plan, compared)
+    manifest = _manifest(plan, compared, foretold)
     _make_way(out, manifest)
     with publish(out, manifest) as folder:
         if folder is not None:
@@ -89,7 +92,7 @@ def _make_way(out: Path, manifest: Manifest) -> None:
         shutil.rmtree(out)
 
 
-def _manifest(plan: SweepPlan, compared: "Sweep") -> Manifest:
+def _manifest(plan: SweepPlan, compared: "Sweep", foretold: list[Target]) -> Manifest:
     read = {}
     for series in plan.series:
         if series.trunk:
@@ -102,12 +105,12 @@ def _manifest(plan: SweepPlan, compared: "Sweep") -> Manifest:
         stage="sweep",
         config={
             "gain_enough": plan.config.gain_enough,
-            "forecast": [asdict(target) for target in targets(plan)],
+            "forecast": [asdict(target) for target in foretold],
             "design": plan.config.design,
             "budgets": {series.name: [leg.tokens for leg in series.legs] for series in plan.series},
             "train": compared.train,
             "evaluate": compared.evaluate,
         },
         inputs={name: hash_file(path) if path.is_file() else "absent" for name, path in read.items()},
-        facts={"summary": compared.summary, GAPS: _gaps(plan)},
+        facts={"summary": [*compared.recommendation, *compared.summary], GAPS: _gaps(plan)},
     )

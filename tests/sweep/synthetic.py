@@ -67,7 +67,7 @@ def score(answers: np.ndarray, name: str = "medqa") -> Score:
     n, value = len(answers), float(np.mean(answers))
     p = float(binomtest(int(sum(answers)), n, GUESSING, alternative="greater").pvalue)
     error = (value * (1 - value) / (n - 1)) ** 0.5
-    return Score("acc", value, error, n, GUESSING, p, answers=" ".join(map(str, answers)), questions=name)
+    return Score(value, error, n, GUESSING, p, answers=" ".join(map(str, answers)), questions=name)
 
 
 def gap(one: Observed, tokens: float, **values: object) -> Observed:

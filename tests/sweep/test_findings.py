@@ -11,10 +11,13 @@ from synthetic import gap, score, series
 from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.sweep.collect import collect, read_sweep
 from medlm_recipes.sweep.findings import Findings, find
-from medlm_recipes.sweep.observing import observe, targets
+from medlm_recipes.sweep.observing import observe
 from medlm_recipes.sweep.plan import plan_sweep
 from medlm_recipes.sweep.points import Observed, Point, Validation, observed_from
+from medlm_recipes.sweep.scores import changes
 from medlm_recipes.sweep.summary import recommend, summarize
+from medlm_recipes.sweep.sweep import sweep
+from medlm_recipes.sweep.targets import targets
 
 DIVERGED = {"pubmed": Validation(None, None, None)}
 
@@ -53,10 +56,10 @@ def test_reads_the_rows_at_exactly_a_checkpoint_and_the_last_of_them(finished: B
 
 
 def test_answers_are_read_question_by_question(finished: Bench) -> None:
-    """Several lines of a question, asked with other demonstrations, are their mean; an incomplete file is not used."""
+    """Several lines of a question, asked with other demonstrations, are their mean."""
     plan = plan_sweep(finished.config())
     for leg, asked in zip(plan.legs, (240, 240, 239), strict=True):
-        rows = [{"index": number, "acc": float(number % 3 == 0)} for number in range(asked)]
+        rows = [{"id": f"q{number:03}", "acc": float(number % 3 == 0), "prompt_hash": "p"} for number in range(asked)]
         if leg is plan.legs[1]:
             rows += [row | {"acc": 1.0} for row in rows]
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -65,7 +68,9 @@ def test_answers_are_read_question_by_question(finished: Bench) -> None:
     first, second, third = (point.scores["evaluate"] for point in series.points)
     assert first.answers.split()[:4] == ["1", "0", "0", "1"] and len(first.answers.split()) == 240
     assert second.answers.split()[:4] == ["1", "0.5", "0.5", "1"]
-    assert third.answers == "" and first.questions == "b" * 16
+    assert first.questions == second.questions != third.questions  # one question is not among those
+    (change, other) = changes([series], "evaluate")
+    assert change.paired and not other.paired
 
 
 def test_a_line_that_a_kill_has_cut_and_missing_files_are_gaps(bench: Bench) -> None:
@@ -83,10 +88,10 @@ def test_invalid_results_are_gaps_and_damaged_ones_are_named(finished: Bench) ->
     path.write_text(json.dumps(json.loads(path.read_text()) | {"valid": False, "invalid_because": "40 % unread"}))
     (series,) = observe(plan)
     assert series.points[0].unscored == {"evaluate": "40 % unread"} and not series.points[0].scores
-    assert collect(plan).findings.sizes[0].missing == {"train, 1.02k tokens, evaluate": "40 % unread"}
+    assert collect(plan, []).findings.sizes[0].missing == {"train, 1.02k tokens, evaluate": "40 % unread"}
     path.write_text('{"n": 3}')
     with pytest.raises(DataError, match=r"tok1024/results.json: damaged"):
-        collect(plan)
+        collect(plan, [])
 
 
 def test_what_is_to_be_foretold_is_read_from_its_recipe(finished: Bench) -> None:
@@ -102,7 +107,7 @@ def test_what_is_to_be_foretold_is_read_from_its_recipe(finished: Bench) -> None
 
 
 def test_a_sweep_is_read_back_as_it_was(finished: Bench) -> None:
-    compared = collect(plan_sweep(finished.config()))
+    compared = collect(plan_sweep(finished.config()), [])
     data = json.loads(json.dumps(asdict(compared)))
     assert [observed_from(one) for one in data["series"]] == compared.series
     assert str(finished.folder) not in json.dumps(data)
@@ -180,3 +185,9 @@ def test_dollars_are_said_where_they_are_known() -> None:
     assert gain.per_1000_dollars == pytest.approx(gain.per_doubling / 16)  # 16B tokens for 16,000 dollars
     assert f"1,000 dollars bought {gain.per_1000_dollars:.2g} on pubmed" in said
     assert "dollars" not in words(series())
+
+
+def test_what_it_is_compared_with_is_looked_for_before_anything_is_launched(finished: Bench) -> None:
+    for argument, message in (("compare=[nowhere]", "nowhere: no such folder"), ("forecast=[no.yaml]", "no.yaml: no")):
+        with pytest.raises((ConfigError, DataError), match=message):
+            sweep(finished.config(argument), dry_run=True)

@@ -160,12 +160,12 @@ def test_a_folder_of_compare_is_read_and_shown(finished: Bench, tmp_path: Path) 
 
     earlier = tmp_path / "earlier"
     earlier.mkdir()
-    first = collect(plan_sweep(finished.config()))
+    first = collect(plan_sweep(finished.config()), [])
     lower = [replace(one, validation={"pubmed": Validation(3.0, 20.1, 1.4)}) for one in first.series[0].points]
     data = asdict(replace(first, name="earlier", series=[replace(first.series[0], points=lower)]))
     (earlier / "sweep.json").write_text(json.dumps(data))
     Manifest("sweep", {}, {}).write(earlier)
-    compared = collect(plan_sweep(finished.config(f"compare=[{earlier}]")))
+    compared = collect(plan_sweep(finished.config(f"compare=[{earlier}]")), [])
     (found,) = compared.comparisons
     assert found.name == "earlier" and found.same_tokenizer
     assert [row.difference for row in found.losses] == pytest.approx([1.0, 0.5, 0.2])
@@ -174,7 +174,7 @@ def test_a_folder_of_compare_is_read_and_shown(finished: Bench, tmp_path: Path) 
     assert "Beside earlier" in (tmp_path / "out" / "report.html").read_text()
     (earlier / "sweep.json").write_text(json.dumps(data | {"form": 1}))
     with pytest.raises(Exception, match="made by another version"):
-        collect(plan_sweep(finished.config(f"compare=[{earlier}]")))
+        collect(plan_sweep(finished.config(f"compare=[{earlier}]")), [])
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_other_questions_are_not_paired() -> None:
 
 def test_no_change_and_a_small_one_are_noise() -> None:
     same, small = changes([observed("1100100000", "1100100000", "1101100000")], "medqa")
-    assert same.within_noise and same.p == 1 and same.standard_error == 0
+    assert same.within_noise and same.p == 1 and same.change == 0
     assert small.within_noise and small.p == 1  # one question better of one that differs
 
 

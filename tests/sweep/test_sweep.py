@@ -42,13 +42,13 @@ def test_finished_work_is_only_compared(
     sweep(finished.config(), dry_run=False)
     out = finished.folder / "sweep"
     assert launched == []
-    figures = ["cost-pubmed.png", "gain-pubmed.png", "loss-pubmed.png", "score-evaluate.png"]
-    assert sorted(content(out)) == sorted([*figures, "manifest.json", "report.html", "sweep.json"])
+    figures = {"cost-pubmed.png", "gain-pubmed.png", "loss-pubmed.png", "score-evaluate.png"}
+    assert content(out).keys() == {*figures, "manifest.json", "report.html", "sweep.json"}
     data = json.loads((out / "sweep.json").read_text())
-    (size,) = data["findings"]["sizes"]
-    assert size["falls"] == {"pubmed": True}
-    first, second = size["changes"]["evaluate"]
-    assert abs(first["change"]) < 2 * first["standard_error"] and second["change"] > 2 * second["standard_error"]
+    (series,) = data["series"]
+    assert [point["tokens"] for point in series["points"]] == finished.budgets
+    assert [point["scores"]["evaluate"]["value"] for point in series["points"]] == [65 / 240, 74 / 240, 150 / 240]
+    assert [round(point["validation"]["pubmed"]["loss"], 6) for point in series["points"]] == [4.0, 3.5, 3.2]
     assert str(finished.folder) not in (out / "sweep.json").read_text() + (out / "manifest.json").read_text()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == str(out / "report.html")
