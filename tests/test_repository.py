@@ -48,7 +48,11 @@ SCHEMAS = {
 ALSO = {  # what a recipe asks for besides
     "tokenizer/meditron.yaml": ["base=x"],
     **{f"train/finetune-meditron-{size}b.yaml": ["model.pretrained=x"] for size in (7, 70)},
-    **{f"examples/{name}-chat.yaml": ["decontaminate.against=[x]"] for name in ("medmcqa", "medqa", "pubmedqa")},
+    **{
+        f"examples/{name}-{form}.yaml": ["decontaminate.against=[x]"]
+        for name in ("medmcqa", "medqa", "pubmedqa")
+        for form in ("chat", "cot")
+    },
 }
 RECIPES = [
     path for path in sorted((ROOT / "yamls").rglob("*.yaml")) if path.parent.name not in ("tasks", "launch", "cluster")

@@ -24,8 +24,15 @@ def as_conversation(question: Question, keys: PromptKeys) -> list[Message]:
 
 
 def asking(question: Question, keys: PromptKeys) -> list[Message]:
-    """The messages that an answer follows. Question and options stand as in Meditron's `format_mcq`."""
-    text = _lines(question.context, f"Question: {question.question}", question.lead)
+    """The messages that an answer follows, word for word what evaluate asks in a chat (yamls/evaluate/tasks).
+
+    Question and options stand as in Meditron's `format_mcq`; without options the question stands alone.
+    """
+    asked = question.question
+    if keys.options:
+        mark = "" if asked.endswith(("?", ".")) else "?"
+        asked = f"Question: {asked}{mark}"
+    text = _lines(question.context, asked, question.lead)
     if keys.options:
         text += "\n\nOptions:\n" + _lines(*(f"{letter}. {option}" for letter, option in question.options.items()))
     return [*([(SYSTEM, keys.system)] if keys.system else []), (QUESTION, _lines(text, keys.instruction))]

@@ -35,8 +35,7 @@ def label_of(record: Record) -> str | None:
     return str(label) if isinstance(label, str | int) and str(label).strip() else None
 
 
-def read_benchmark_record(record: Record) -> Question | str:
-    """The question of a prepared benchmark's record, or the reason for which it is none."""
+def _read_benchmark(record: Record) -> Question | str:
     options, letter = record.get("options"), record.get("answer_idx")
     if not isinstance(options, dict) or not all(isinstance(text, str) and text for text in options.values()):
         return "no_options"
@@ -102,7 +101,7 @@ def _read_chat(record: Record) -> Conversation | str:
 
 
 _READERS: dict[str, Callable[[Record], Example | str]] = {
-    "benchmark": read_benchmark_record,
+    "benchmark": _read_benchmark,
     "multiple_choice": _read_multiple_choice,
     "chat": _read_chat,
 }

@@ -60,6 +60,7 @@ class ChatEncoder:
             raise DataError(
                 f"{folder}: has not ChatML's chat template, by which a model is served what it was trained on; {remedy}"
             )
+        tokenizer.model_max_length = int(1e30)  # no warning a long conversation: those that are cut are counted
         self._tokenizer = tokenizer
         self._start: int = vocabulary[START]
         self._control = tokenizer.all_special_tokens

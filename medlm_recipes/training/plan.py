@@ -239,8 +239,8 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         *_hardware(config, world_size),
         f"model       {shape.words if shape else 'of the shape that its config states'}, vocabulary "
         f"{plan.vocab_size:,}, sequence {plan.sequence_length}; {_initial(config, plan)}",
-        f"batch       {config.global_batch} sequences = {plan.step_tokens:,} tokens a step = {data_ranks} ranks x "
-        f"{parallel.micro_batch} micro-batch x {accumulation} accumulation",
+        f"batch       {config.global_batch} {_rows(config)} = {plan.step_tokens:,} tokens a step = {data_ranks} ranks "
+        f"x {parallel.micro_batch} micro-batch x {accumulation} accumulation",
         f"duration    {plan.end:,} tokens = {steps_to(plan.end, plan.step_tokens):,} steps, "
         f"{_flops(shape, plan)}{_from(config, plan)}",
         f"schedule    {_schedule(config, plan)}",
@@ -250,9 +250,13 @@ def describe(config: TrainConfig, plan: TrainPlan, world_size: int) -> str:
         *table(found),
         f"validation  {validation or 'none: the shards have no validation stream'}",
         f"budgets     {budgets}",
-        *notices(found),
+        *(notices(found) if config.task == "text" else ()),  # examples are meant to be seen again and again
     ]
     return "\n".join(lines)
+
+
+def _rows(config: TrainConfig) -> str:
+    return "questions" if config.task == "multiple_choice" else "sequences"
 
 
 def _hardware(config: TrainConfig, world_size: int) -> list[str]:
@@ -267,10 +271,22 @@ def _hardware(config: TrainConfig, world_size: int) -> list[str]:
 
 def _initial(config: TrainConfig, plan: TrainPlan) -> str:
     if config.model.pretrained:
-        return f"weights of {config.model.pretrained}"
+        lora = config.model.lora
+        adapters = f", adapters of rank {lora.r} beside them" if lora else ""
+        return f"weights of {config.model.pretrained}{adapters}{_learnt(config, plan)}"
     rows = padded_vocabulary(plan.vocab_size, config.model.pad_vocab_to_multiple_of)
     assert config.model.n_embd
     return f"initial loss about {initial_loss(rows, config.model.n_embd):.2f}"
+
+
+def _learnt(config: TrainConfig, plan: TrainPlan) -> str:
+    """What a fine-tuned model is to give."""
+    facts = plan.shards.facts
+    if config.task == "multiple_choice":
+        return f"; a head scores up to {facts['options']} options a question"
+    if config.task == "classification":
+        return f"; a head tells {', '.join(facts['labels'])}"
+    return "; responses alone are learnt" if config.task == "sft" else ""
 
 
 def _flops(shape: Shape | None, plan: TrainPlan) -> str:

@@ -9,25 +9,29 @@ import torch
 from export.serving import STACK, chat, serving
 from launch import ROOT, composer_script, done, recipe
 from streaming import StreamingDataset
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from medlm_recipes.callbacks.metrics import read_rows
+from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.examples import ExamplesConfig
+from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.model import LoraKeys, ModelKeys
 from medlm_recipes.config.summaries import SummariesConfig
 from medlm_recipes.config.tokenizer import TokenizerConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.evaluation.evaluate import evaluate
 from medlm_recipes.evaluation.summaries import score_summaries
 from medlm_recipes.examples.conversion import convert_examples_to_mds
-from medlm_recipes.examples.scoring import score_options
+from medlm_recipes.examples.layout import LaidOut, layout_of
+from medlm_recipes.examples.records import Question
+from medlm_recipes.export.export import export
 from medlm_recipes.models.building import build_model
 from medlm_recipes.models.causal_lm import TrainedCausalLM
 from medlm_recipes.models.lora import add_lora
 from medlm_recipes.shards.rows import RowReader
 from medlm_recipes.tokenization.chatml import END, START
-from medlm_recipes.tokenization.loading import load_tokenizer
 from medlm_recipes.tokenization.training import train_tokenizer
 from medlm_recipes.training.checkpoints import load_model
 from medlm_recipes.training.model import model_of_run
@@ -192,7 +196,9 @@ def test_an_exported_chat_model_answers_as_it_does_here(tuned: Path, tmp_path: P
     assert served.strip() and said == f"> Why?\n{served.strip()}\n\n"
 
 
-def test_a_head_starts_from_a_checkpoint_and_is_read_again(tuned: Path, line: Path) -> None:
+def test_a_head_starts_from_a_checkpoint_and_is_scored_as_it_was_trained(
+    tuned: Path, line: Path, tmp_path: Path
+) -> None:
     rows = [row for row in read_rows(tuned / "mc/metrics.jsonl") if row["split"] == "validation"]
     assert len(rows) == 2 and all(0 <= row["accuracy"] <= 1 and "bits_per_byte" not in row for row in rows)
     checkpoint = last(tuned / "mc")
@@ -200,20 +206,36 @@ def test_a_head_starts_from_a_checkpoint_and_is_read_again(tuned: Path, line: Pa
     assert manifest.facts["started_from"]["tokens"] == 4 * STEP and manifest.facts["options"] == 4
     model = load_model(checkpoint)
     assert type(model).__name__ == "GPT2ForSequenceClassification" and model.config.num_labels == 1
-    records = [json.loads(text) for text in (line / "world/finetune/questions/test.jsonl").read_text().splitlines()]
-    logits = score_options(model, manifest.facts, tokenizer_of(checkpoint), records, batch_size=7)
-    assert torch.allclose(torch.tensor(logits), as_validated(tuned, model, records), atol=1e-5)
-
-
-def as_validated(place: Path, model: Any, records: list[dict[str, Any]]) -> torch.Tensor:
-    """Logits by the tokenizer itself, a question at a time without padding."""
-    tokenizer = load_tokenizer(place / "tokenizer")
-    scores = []
-    for record in records:
-        texts = [f"{record['question']} {option}" for option in record["options"].values()]
+    test = line / "world/finetune/questions/test.jsonl"
+    given = [f"checkpoint={checkpoint}", f"benchmark={test}", f"out={tmp_path}/scores"]
+    evaluate(load_config(EvaluateConfig, ROOT / "yamls/evaluate/biomedlm.yaml", given), dry_run=False)
+    samples = [json.loads(text) for text in (tmp_path / "scores/samples.jsonl").read_text().splitlines()]
+    asked = {record["id"]: record for record in map(json.loads, test.read_text().splitlines())}
+    assert len(samples) == len(asked)
+    layout = layout_of(manifest.facts, tokenizer_of(checkpoint))
+    for sample in samples[:5]:  # evaluate reads what was trained on
+        question = as_question(asked[sample["id"]])
+        laid_out = layout.lay(question)
+        assert isinstance(laid_out, LaidOut)
         with torch.no_grad():
-            scores.append([model(torch.tensor([tokenizer(text)["input_ids"]])).logits.item() for text in texts])
-    return torch.tensor(scores)
+            scores = [model(torch.from_numpy(ids).unsqueeze(0)).logits.item() for ids in laid_out.sequences]
+        assert sample["log_likelihoods"] == pytest.approx(scores, abs=1e-5)
+
+
+def as_question(record: dict[str, Any]) -> Question:
+    return Question(record["id"], record["question"], record["options"], record["answer_idx"])
+
+
+def test_a_fine_tuned_chat_model_is_exported_with_its_template(tuned: Path, tmp_path: Path) -> None:
+    """Its adapters are in its weights: transformers alone gives what the checkpoint gives."""
+    given = [f"checkpoint={last(tuned / 'sft')}", f"out={tmp_path}/hf", "dtype=float32"]
+    export(load_config(ExportConfig, ROOT / "yamls/export/huggingface.yaml", given), dry_run=False)
+    chat = [{"role": "user", "content": "Why?"}]
+    prompt = AutoTokenizer.from_pretrained(tmp_path / "hf").apply_chat_template(chat, add_generation_prompt=True)
+    batch = torch.tensor([prompt])
+    with torch.no_grad():
+        served = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")(batch).logits
+        assert torch.equal(served, load_model(last(tuned / "sft"))(batch).logits)
 
 
 def test_summaries_are_written_and_scored_by_rouge(tuned: Path, tmp_path: Path) -> None:
