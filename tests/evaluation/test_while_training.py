@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
@@ -10,19 +11,50 @@ from medlm_recipes.callbacks.events import read_events
 from medlm_recipes.callbacks.metrics import read_rows
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.evaluation.evaluate import evaluate
 
 RECIPE = "yamls/evaluate/likelihood.yaml"
 SCORED_AT = [20 * STEP_TOKENS, STEPS * STEP_TOKENS]
 
 
+# Generates; no model of this size answers readably.
+OPEN = """
+task: open
+dataset_path: json
+test_split: test
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer_idx}}"
+generation_kwargs: {do_sample: false, max_gen_toks: 6, until: ["###"]}
+metric_list: [{metric: exact_match}]
+"""
+
+
+def evaluations(line: Path, place: Path) -> dict[str, list[str]]:
+    """Name -> an evaluate recipe and overrides, of which one generates."""
+    (place / "open.yaml").write_text(OPEN)
+    likelihood = [RECIPE, f"benchmark={line}/world/benchmark/test.jsonl"]
+    return {"likelihood": likelihood, "open": [*likelihood, f"task={place}/open.yaml", "limit=5", "max_unparsed=0"]}
+
+
+def by_verb(line: Path, run: Path, name: str, tokens: int, out: Path) -> Path:
+    own = evaluations(line, out.parent)[name][1:]
+    evaluate(
+        load_config(EvaluateConfig, RECIPE, [*own, f"checkpoint={run}/checkpoints/tok{tokens}", f"out={out}"]), False
+    )
+    return out
+
+
+def samples(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in (folder / "samples.jsonl").read_text().splitlines()]
+
+
 def arguments(line: Path, run: Path) -> list[str]:
-    benchmark = f"benchmark={line}/world/benchmark/test.jsonl"
-    chain = "task=yamls/evaluate/tasks/meditron-cot.yaml"  # which no model of this size answers readably
-    few = ["limit=3", "max_gen_toks=4", "max_unparsed=0"]
-    evaluations = {"likelihood": [RECIPE, benchmark], "chain": [RECIPE, benchmark, chain, *few]}
     at = ",".join(f"{tokens}tok" for tokens in SCORED_AT)
-    return train_arguments(line, run, f"evaluate={json.dumps(evaluations)}", f"evaluate_at=[{at}]")
+    scored = json.dumps(evaluations(line, run.parent))
+    return train_arguments(line, run, f"evaluate={scored}", f"evaluate_at=[{at}]")
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +73,34 @@ def test_training_is_what_it_is_without(run: Path, trained: Path) -> None:
 def test_the_verb_finds_the_same_scores_for_the_checkpoint(
     run: Path, line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = sorted((run / "evaluations/likelihood").iterdir())
-    assert {folder.name for folder in folders} == {f"tok{tokens}" for tokens in SCORED_AT}
     written = [row for row in read_rows(run / "metrics.jsonl") if row["split"] == "evaluation"]
-    for live, row in zip(folders, sorted(written, key=lambda row: row["tokens"]), strict=True):
-        by_verb = tmp_path / live.name
-        given = [f"checkpoint={run}/checkpoints/{live.name}", f"benchmark={line}/world/benchmark/test.jsonl"]
-        evaluate(load_config(EvaluateConfig, RECIPE, [*given, f"out={by_verb}"]), dry_run=False)
-        assert (live / "results.json").read_text() == (by_verb / "results.json").read_text()
-        assert (live / "manifest.json").read_text() == (by_verb / "manifest.json").read_text()
-        ours, theirs = ([json.loads(text) for text in (folder / "samples.jsonl").read_text().splitlines()]
-                        for folder in (live, by_verb))  # fmt: skip
-        assert len(ours) == 72
-        for one, other in zip(ours, theirs, strict=True):
-            assert one.pop("log_likelihoods") == pytest.approx(other.pop("log_likelihoods"), abs=1e-4)
-            assert one == other
+    assert [(row["source"], row["tokens"]) for row in written] == [("likelihood", tokens) for tokens in SCORED_AT]
+    for row in written:
+        live = run / f"evaluations/likelihood/tok{row['tokens']}"
+        verb = by_verb(line, run, "likelihood", row["tokens"], tmp_path / live.name)
+        for name in ("results.json", "manifest.json"):
+            assert (live / name).read_text() == (verb / name).read_text()
+        assert len(samples(live)) == 72
+        for ours, theirs in zip(samples(live), samples(verb), strict=True):
+            assert ours.pop("log_likelihoods") == pytest.approx(theirs.pop("log_likelihoods"), abs=1e-4)
+            assert ours == theirs
         found = json.loads((live / "results.json").read_text())
-        assert row["value"] == found["scores"]["acc"]["value"] and row["source"] == "likelihood"
-        assert row["tokens"] == found["tokens"] and row["standard_error"] > 0
+        score = found["scores"]["acc"]
+        assert (row["value"], row["standard_error"]) == (score["value"], score["standard_error"])
+        assert found["tokens"] == row["tokens"]
         capsys.readouterr()
-        evaluate(load_config(EvaluateConfig, RECIPE, [*given, f"out={live}"]), dry_run=False)
+        by_verb(line, run, "likelihood", row["tokens"], live)
         assert "nothing to do" in capsys.readouterr().out
 
 
-def test_unreadable_answers_do_not_end_the_run(run: Path) -> None:
+def test_unreadable_answers_do_not_end_the_run(run: Path, line: Path, tmp_path: Path) -> None:
     events = [event for event in read_events(run) if event["kind"] == "not_scored"]
-    assert [(event["evaluation"], event["tokens"]) for event in events] == [("chain", tokens) for tokens in SCORED_AT]
+    assert [(event["evaluation"], event["tokens"]) for event in events] == [("open", tokens) for tokens in SCORED_AT]
     assert all("marked invalid" in event["error"] for event in events)
+    with pytest.raises(DataError, match="marked invalid"):
+        by_verb(line, run, "open", SCORED_AT[-1], tmp_path / "open")
+    ours = samples(run / f"evaluations/open/tok{SCORED_AT[-1]}")
+    assert ours == samples(tmp_path / "open") and all(sample["texts"][0] for sample in ours)
 
 
 def test_what_cannot_be_scored_is_refused_before_the_run_begins(line: Path, tmp_path: Path) -> None:
@@ -86,9 +119,6 @@ def test_what_cannot_be_scored_is_refused_before_the_run_begins(line: Path, tmp_
     ],
 )
 def test_keys_that_do_not_fit_are_refused(overrides: list[str], said: str, tmp_path: Path) -> None:
-    from medlm_recipes.config.train import TrainConfig
-    from medlm_recipes.errors import ConfigError
-
     recipe_file, *given = train_arguments(tmp_path, tmp_path / "run", *overrides)
     with pytest.raises(ConfigError) as refusal:
         load_config(TrainConfig, recipe_file, given)
