@@ -50,6 +50,7 @@ LAYERS = [
     {"tokenization", "models", "optim", "parallel"},
     {"shards", "callbacks"},
     {"training"},
+    {"preflight"},
     {"evaluation", "export"},
     {"sweep"},
 ]
