@@ -1,21 +1,16 @@
-"""The memory simulation against what is known: earlier figures, torch's own tracker, published runs, whole depths.
-
-    python benchmarks/preflight_memory.py [figures] [tracker] [depth] [recipes] [reference=ROWS.jsonl] [every=N]
+"""Part of benchmarks/preflight.py: the memory simulation against what is known.
 
 figures: GPT-2 2.7B under Hugging Face settings on 128 ranks, and the closed form beside it.
 tracker: the same steps booked by torch.distributed._tools' FSDPMemTracker.
 depth: models simulated whole against their lines through 4 and 8 blocks.
 recipes: every shipped train recipe on its cluster profiles: peak, verdict, seconds, memory of the process.
-reference: A100-40GB rows of llm-foundry's throughput table, 1b and larger, every N-th of them: all ran, so
-all must fit, and twice the micro-batch must not where nothing is recomputed and the sequence is 2048 or longer.
-
-Without a word all but the last are run. No GPU is used or seen.
+reference: A100-40GB rows of llm-foundry's throughput table, 1b and larger: all ran, so all must fit, and twice
+the micro-batch must not where nothing is recomputed and the sequence is 2048 or longer.
+No GPU is used or seen.
 """
 
-import json
 import os
 import resource
-import sys
 import time
 import warnings
 from dataclasses import replace
@@ -26,6 +21,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch, for `tracker`
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.preflight.calibration import measured
 from medlm_recipes.preflight.memory import memory_report
 from medlm_recipes.preflight.memory_closed_form import closed_form
 from medlm_recipes.preflight.memory_setup import RankSetup
@@ -147,7 +143,8 @@ def recipes() -> None:
             config = load_config(TrainConfig, recipe, given)
             start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
             assert config.hardware.ranks
-            report = memory_report(config, vocabulary, sequence, 0, config.hardware.ranks)
+            with Simulator() as simulator:
+                report = memory_report(config, vocabulary, sequence, 0, config.hardware.ranks, simulator)
             seconds = time.monotonic() - start
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             assert report.estimate
@@ -159,13 +156,13 @@ def recipes() -> None:
             )
 
 
-def reference(path: str, every: int) -> None:
-    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+def reference() -> None:
+    rows = measured("a100-40gb")
     usable = usable_memory("a100-40gb")
     print(f"{'model':5} {'sequence':>8} {'GPUs':>5} {'micro':>5}  {'GiB':>6} {'verdict':13} {'twice':>6} verdict")
     wrong = 0
     with Simulator() as simulator:
-        for row in [row for row in rows if row["gpu"] == "a100_40gb" and row["model"] in FOUNDRY][::every]:
+        for row in [row for row in rows if row["model"] in FOUNDRY]:
             width, heads, blocks = FOUNDRY[row["model"]]
             shape = {"n_layer": blocks, "n_head": heads, "n_embd": width, "vocab_size": FOUNDRY_VOCABULARY}
             setup = RankSetup(
@@ -189,19 +186,3 @@ def reference(path: str, every: int) -> None:
                 flush=True,
             )
     print(f"wrong verdicts: {wrong}")
-
-
-def main() -> None:
-    words = sys.argv[1:]
-    options = dict(word.split("=") for word in words if "=" in word)
-    parts = {one.__name__: one for one in (figures, tracker, depth, recipes)}
-    chosen = [word for word in words if "=" not in word] or ([] if "reference" in options else list(parts))
-    for name in chosen:
-        parts[name]()
-        print()
-    if "reference" in options:
-        reference(options["reference"], int(options.get("every", 1)))
-
-
-if __name__ == "__main__":
-    main()

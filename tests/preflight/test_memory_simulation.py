@@ -124,8 +124,8 @@ def test_a_recipe_under_tensor_parallelism(simulator: Simulator) -> None:
 SMALL = ["model.n_layer=2", "model.n_embd=256", "model.n_head=4", "parallel.micro_batch=4", "global_batch=64"]
 
 
-def test_report_of_a_recipe() -> None:
-    report = memory_report(recipe("biomedlm-125m", *SMALL, "cluster=single-gpu"), 512, 128, 0, 1)
+def test_report_of_a_recipe(simulator: Simulator) -> None:
+    report = memory_report(recipe("biomedlm-125m", *SMALL, "cluster=single-gpu"), 512, 128, 0, 1, simulator)
     assert report.method == SIMULATED and report.verdict.word == "fits" and report.estimate
     assert report.peak == max(report.phases.values(), key=lambda peak: peak.total)
     assert report.largest_micro_batch and report.largest_micro_batch > 1000
@@ -138,13 +138,14 @@ def test_report_of_a_recipe() -> None:
 
 def test_closed_form_where_nothing_can_be_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_simulator.sys, "executable", "/bin/false")
-    report = memory_report(recipe("biomedlm-2.7b", "cluster=a100-40gb-128"), 28_896, 1024, 0, 128)
+    with Simulator() as broken:
+        report = memory_report(recipe("biomedlm-2.7b", "cluster=a100-40gb-128"), 28_896, 1024, 0, 128, broken)
     assert report.method == ESTIMATED and "closed form" in report.notes[0]
     assert report.peak.total / GIB == pytest.approx(26.3, rel=0.02)
     assert report.verdict.word == "fits" and report.largest_micro_batch == 10 and report.largest_even_micro_batch == 8
     unknown = recipe("continue-hf", "cluster=a100-40gb-128")
-    with pytest.raises(SimulationError, match="ended with 1"):
-        memory_report(unknown, 28_896, 1024, 0, 128)
+    with pytest.raises(SimulationError, match="ended with 1"), Simulator() as broken:
+        memory_report(unknown, 28_896, 1024, 0, 128, broken)
 
 
 def test_a_model_that_cannot_be_built_is_the_users_to_mend(simulator: Simulator) -> None:
