@@ -1,12 +1,13 @@
 """How far preflight's predictions are from what was published.
 
-    python benchmarks/preflight.py
+    python benchmarks/preflight.py [throughput] [published] [figures] [tracker] [depth] [recipes] [reference]
 
-Time: every row of the throughput table is left out of the fit in turn, then all rows of a model size together,
-and predicted from the others. Then two published runs, by the code that they ran, and this package's recipes
-beside them.
+throughput: every row of the throughput table is left out of the fit in turn, then all rows of a model size
+together, and predicted from the others. published: two published runs, by the code that they ran, and this
+package's recipes beside them. The others are of memory: see preflight_memory.py. Without a word all are run.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from math import hypot
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from preflight_memory import depth, figures, recipes, reference, tracker
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import PreflightConfig
@@ -40,7 +42,13 @@ HF_GPT2 = Code(966, 0, 0, 376, 0, 0, logits=48, chunked=False)
 
 
 def main() -> None:
-    throughput()
+    parts = {part.__name__: part for part in (throughput, published, figures, tracker, depth, recipes, reference)}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
+        print()
+
+
+def published() -> None:
     biomedlm()
     meditron()
 
@@ -102,7 +110,7 @@ def said(errors: list[float]) -> str:
 
 def biomedlm() -> None:
     """Its micro-batch was not published. 8 sequences of its code fit a rank of 40 GB with checkpointing, 4 without."""
-    print("\nBioMedLM 2.7B, 300B tokens on 128 A100-40GB: published about 6.25 days (model card)")
+    print("BioMedLM 2.7B, 300B tokens on 128 A100-40GB: published about 6.25 days (model card)")
     blocks = Blocks(32, 2560, 2560, 10240, gated=False, vocab=28_896, positions=1024, tied=True)
     for micro_batch, checkpointing in ((8, True), (4, False)):
         layout = Layout(1024, micro_batch, 8 // micro_batch, 128, 128, 8, checkpointing=checkpointing)

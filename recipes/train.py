@@ -5,10 +5,11 @@ from medlm_recipes.config.train import TrainConfig
 
 
 def stage(config: TrainConfig, dry_run: bool) -> None:
+    from medlm_recipes.evaluation.while_training import scores_of
     from medlm_recipes.preflight.gate import refuse_what_cannot_fit
     from medlm_recipes.training.train import train
 
-    train(config, dry_run, refuse_what_cannot_fit)
+    train(config, dry_run, refuse_what_cannot_fit, scores_of)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,8 @@ NOT_RUN = {
     "yamls/train/biomedlm-125m.yaml": "GPUs",
     "yamls/train/biomedlm-350m.yaml": "GPUs",
     "yamls/train/biomedlm-760m.yaml": "GPUs",
-    "yamls/train/biomedlm-2.7b.yaml": "GPUs",
-    "yamls/train/continue-hf.yaml": "the hub",
     **{f"yamls/train/finetune-{name}.yaml": "GPUs" for name in ("medqa", "pubmedqa", "bioasq", "meqsum")},
     **{f"yamls/train/finetune-meditron-{size}b.yaml": "GPUs" for size in (7, 70)},
-    "yamls/train/meditron-70b.yaml": "GPUs",
-    "yamls/train/meditron-7b.yaml": "GPUs",
 }
 
 

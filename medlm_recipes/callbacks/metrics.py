@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "metrics.jsonl"
+SCORED = "evaluation"
+"""Split of the rows that hold a benchmark's score instead of a loss."""
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-from medlm_recipes.callbacks.metrics import FILE_NAME, drop_rows_after, read_rows
+from medlm_recipes.callbacks.metrics import FILE_NAME, SCORED, drop_rows_after, read_rows
 from medlm_recipes.parallel.gradients import ClipGradients
 from medlm_recipes.token_math import bf16_peak, in_words, model_flops_utilization
 
@@ -146,6 +146,8 @@ def draw(path: Path) -> None:
     axes = figure.subplots()
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in read_rows(path):
+        if row["split"] == SCORED:
+            continue
         value = math.nan if row["perplexity"] is None else row["perplexity"]
         curves.setdefault(f"{row['split']}: {row['source']}", []).append((row["tokens"], value))
     for name, points in curves.items():

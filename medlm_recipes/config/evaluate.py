@@ -1,14 +1,30 @@
 """Keys of evaluate."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from medlm_recipes.config.fields import all_of, at_least, key, not_empty, one_of, within
+from medlm_recipes.config.fields import all_of, at_least, each_value, key, not_empty, one_of, within
 
 
 def _unlike(values: list[int]) -> None:
     if len(set(values)) < len(values):
         raise ValueError("names a seed twice")
+
+
+def named_evaluations(value: Any) -> None:
+    """Names, after which folders are called, each with an evaluate recipe and key=value laid over it."""
+    each_value(_recipe_and_overrides)(value)
+    for name in value:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise ValueError(f"{name!r} names folders and files: letters, digits, . _ - only")
+
+
+def _recipe_and_overrides(value: Any) -> None:
+    recipe, *overrides = value or [""]
+    if not recipe or "=" in recipe or not all("=" in override for override in overrides):
+        raise ValueError("write [recipe.yaml, key=value, ...]")
 
 
 @dataclass
@@ -48,9 +64,10 @@ class EvaluateConfig:
         check=one_of("auto", "vllm"),
     )
     dtype: str = key(
-        "of the weights; auto: fp32 on CPUs; on GPUs that of a Hugging Face model, bf16 for a checkpoint",
+        "of the weights; auto: fp32 on CPUs; on GPUs that of a Hugging Face model, bf16 for a checkpoint; amp_bf16: as "
+        "training of that precision computes, with fp32 weights",
         "auto",
-        check=one_of("auto", "fp32", "bf16"),
+        check=one_of("auto", "fp32", "bf16", "amp_bf16"),
     )
     batch_tokens: int | None = key(
         "prompt tokens run at once; null: 512 on CPUs, 2,048 on GPUs", None, check=at_least(1)
@@ -61,3 +78,5 @@ class EvaluateConfig:
     def problems(self) -> Iterable[tuple[str, str]]:
         if self.demonstrations is not None and not self.shots:
             yield "demonstrations", f"{self.demonstrations!r}: of no use with shots: 0"
+        if self.dtype == "amp_bf16" and self.backend == "vllm":
+            yield "dtype", "amp_bf16: vllm has none; choose bf16 or fp32, or backend: auto"

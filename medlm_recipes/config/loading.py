@@ -6,6 +6,7 @@ of a key (relative to that schema) and what is wrong. A schema of a recipe may d
 `layer(path, given) -> dict` for keys that are laid over the file's, below the overrides.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
@@ -53,6 +54,11 @@ def _merged(path: str | Path, layers: list[DictConfig]) -> dict[Any, Any]:
         raise ConfigError(f"{path}: {_first_line(error)}") from None
     assert isinstance(values, dict)
     return values
+
+
+def override(name: str, path: str | Path) -> str:
+    """key=value of a folder; quoted, since the value is read as YAML and a folder may have any name."""
+    return f"{name}={json.dumps(str(path), ensure_ascii=False)}"
 
 
 def resolved(config: Any) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """Keys of sweep."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from medlm_recipes.config.evaluate import named_evaluations
 from medlm_recipes.config.fields import (
     at_least,
     each,
-    each_value,
     key,
     not_empty,
     one_of,
@@ -64,12 +62,6 @@ class SlurmKeys:
     sbatch_args: dict[str, str] = key("further options of sbatch, like {account: lab, qos: normal}", {})
 
 
-def _recipe_and_overrides(value: Any) -> None:
-    recipe, *overrides = value or [""]
-    if not recipe or "=" in recipe or not all("=" in override for override in overrides):
-        raise ValueError("write [recipe.yaml, key=value, ...]")
-
-
 @dataclass
 class SweepConfig:
     out: str = key("folder to write: sweep.json, report.html, *.png, manifest.json")
@@ -85,7 +77,7 @@ class SweepConfig:
         "benchmark's name -> an evaluate recipe and key=value laid over it; checkpoint and out are set for each "
         "budget. Empty: perplexity alone",
         {},
-        check=each_value(_recipe_and_overrides),
+        check=named_evaluations,
     )
     train_overrides: list[str] = key("key=value laid over every train recipe", [])
     evaluate_overrides: list[str] = key("key=value laid over every evaluate recipe, above its own", [])
@@ -135,9 +127,6 @@ class SweepConfig:
         stems = Counter(Path(recipe).stem for recipe in self.train)
         for stem in sorted(stem for stem, times in stems.items() if times > 1):
             yield "train", f"two recipes are called {stem}, after which folders are named; rename a copy"
-        for name in self.evaluate:
-            if not re.fullmatch(r"[\w.-]+", name):
-                yield "evaluate", f"{name!r} names folders and files: letters, digits, . _ - only"
         if len(set(self.seeds)) < len(self.seeds):
             yield "seeds", f"{self.seeds} names a seed twice"
         for name, ranks in (("ranks", self.ranks), ("evaluate_ranks", self.evaluate_ranks)):

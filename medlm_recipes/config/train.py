@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medlm_recipes.config.cluster import HardwareKeys, profile_layer
+from medlm_recipes.config.evaluate import named_evaluations
 from medlm_recipes.config.fields import (
     REQUIRED,
     at_least,
@@ -147,6 +148,16 @@ class TrainConfig:
         [],
         check=each(tokens_or_epochs),
     )
+    evaluate: dict[str, list[str]] = key(
+        "scored while training: a name -> an evaluate recipe and key=value laid over it, like likelihood: "
+        "[yamls/evaluate/likelihood.yaml, benchmark=FOLDER]; its results are <run>/evaluations/<name>/tok<N>. Empty: "
+        "nothing is",
+        {},
+        check=named_evaluations,
+    )
+    evaluate_at: list[str] = key(
+        "which of budgets and max_duration to score at; empty: all of them", [], check=each(tokens_or_epochs)
+    )
     checkpoint_interval: str | None = key("also checkpoint every so many tokens", None, check=tokens_or_epochs)
     keep_checkpoints: int | None = key(
         "how many of the checkpoints that are no budget's stay, the newest; null: all", None, check=at_least(1)
@@ -161,7 +172,9 @@ class TrainConfig:
 
     def durations(self) -> list[str]:
         """Every duration that the recipe gives."""
-        lengths = (self.max_duration, *self.budgets, self.checkpoint_interval, self.validation_interval)
+        lengths = (
+            self.max_duration, *self.budgets, *self.evaluate_at, self.checkpoint_interval, self.validation_interval,
+        )  # fmt: skip
         parts = (self.scheduler.warmup, self.scheduler.cooldown)
         return [length for length in (*lengths, *parts) if length is not None]
 
@@ -172,6 +185,7 @@ class TrainConfig:
             yield "model.pretrained", f"missing; task {self.task} trains on weights that were trained on text"
         if self.task == "sft" and self.model.loss != "fused":
             yield "model.loss", f"{self.model.loss}: task sft needs fused, which keeps packed examples apart"
+        yield from self._problems_of_scores()
         for name, what in self.parallel.problems_with_model(self.model):
             yield f"parallel.{name}", what
         if self.global_batch % self.parallel.micro_batch:
@@ -180,8 +194,24 @@ class TrainConfig:
                 f"{self.parallel.micro_batch} does not divide global_batch {self.global_batch}",
             )
 
+    def _problems_of_scores(self) -> Iterator[tuple[str, str]]:
+        if self.evaluate_at and not self.evaluate:
+            yield "evaluate_at", "of no use without evaluate"
+        if not self.evaluate:
+            return
+        if self.task in HEADED:
+            yield "evaluate", f"task {self.task} is scored by its validation stream; use recipes/evaluate.py besides"
+        if self.parallel.fsdp and self.parallel.fsdp_version == 1:
+            yield "evaluate", "a model under parallel.fsdp_version 1 cannot be scored while training; set it to 2"
+        if self.parallel.tensor_parallel > 1:
+            yield "evaluate", "a model under parallel.tensor_parallel cannot be scored while training; leave one out"
+
     def _problems_of_length(self) -> Iterator[tuple[str, str]]:
         end = parse_tokens(self.max_duration)
+        saved = {parse_tokens(budget) for budget in self.budgets} | {end}
+        for budget in self.evaluate_at:
+            if parse_tokens(budget) not in saved:
+                yield "evaluate_at", f"{budget} is none of budgets, nor max_duration"
         for budget in self.budgets:
             if parse_tokens(budget) > end:
                 yield "budgets", f"{budget} lies beyond max_duration {self.max_duration}"

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ _NOT_DECISIVE = (
 )  # fmt: skip
 
 
+@dataclass
+class Asked:
+    """What `config` puts to a model. shown: seed -> the solved questions before each of `questions`."""
+
+    config: EvaluateConfig
+    questions: list[dict[str, Any]]
+    task: dict[str, Any]
+    shown: dict[int, list[dict[str, Any]]]
+
+
 def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     """Score `config.checkpoint` and publish results.json (scores with their errors, settings, hashes) and
     samples.jsonl (a line a question and seed).
@@ -30,15 +41,15 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
     benchmark, and, once the results are written, when too few questions have a readable answer;
     ConfigError for an unfit task file.
     """
-    questions = questions_of(config)
-    task = read_task(config.task)
-    shown = demonstrations(config, task)
-    from medlm_recipes.evaluation.subject import identity, locate  # torch and lm-eval: seconds
+    asked = read_asked(config)
+    from medlm_recipes.evaluation.subject import check_backend, identity, locate  # torch and lm-eval: seconds
 
     folder = locate(config.checkpoint, config.revision)
+    check_backend(folder, config.backend)
     manifest = evaluation_manifest(config, identity(folder))
     if os.environ.get("RANK", "0") == "0":
-        print(f"{config.checkpoint} on {len(questions)} questions of {config.benchmark}, {task['task']}", flush=True)
+        what = f"{len(asked.questions)} questions of {config.benchmark}, {asked.task['task']}"
+        print(f"{config.checkpoint} on {what}", flush=True)
     if dry_run:
         return
     from medlm_recipes.parallel.agreement import decide_together, join_ranks
@@ -50,9 +61,23 @@ def evaluate(config: EvaluateConfig, dry_run: bool) -> None:
         lambda: is_made(config.out, manifest) and read_results(config.out)
     ):
         return
-    results = _score(folder, config, task, questions, shown, manifest)
+    import torch
+
+    from medlm_recipes.evaluation.subject import tokens_seen
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "amp_bf16"):
+        subject = _load(folder, asked)
+        results = score(subject, asked, config.out, manifest, tokens_seen(folder))
     if results is not None:
-        _report(results, config.out)
+        report(results, config.out)
+
+
+def read_asked(config: EvaluateConfig) -> Asked:
+    """Raises DataError for an unfit benchmark, ConfigError for an unfit task file or too few demonstrations."""
+    questions = questions_of(config)
+    task = read_task(config.task)
+    return Asked(config, questions, task, demonstrations(config, task))
 
 
 def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
@@ -69,22 +94,12 @@ def evaluation_manifest(config: EvaluateConfig, checkpoint: str) -> Manifest:
     return Manifest(stage="evaluate", config=decisive(resolved(config), leave_out=_NOT_DECISIVE), inputs=inputs)
 
 
-def _score(
-    folder: str,
-    config: EvaluateConfig,
-    task: dict[str, Any],
-    questions: list[dict[str, Any]],
-    shown: dict[int, list[dict[str, Any]]],
-    manifest: Manifest,
-) -> dict[str, Any] | None:
-    """Answer, sum up and publish; the results on rank 0, None on the others."""
-    from medlm_recipes.evaluation.answers import answer_all
+def _load(folder: str, asked: Asked) -> Any:
+    """The model that is asked, where the task is for its kind."""
     from medlm_recipes.evaluation.head_model import HeadLM
-    from medlm_recipes.evaluation.prompts import Prompter
-    from medlm_recipes.evaluation.subject import load_subject, tokens_seen
-    from medlm_recipes.evaluation.summary import sample_lines, summarize, validity
+    from medlm_recipes.evaluation.subject import load_subject
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
+    config, task = asked.config, asked.task
     subject = load_subject(folder, config)
     headed = isinstance(subject, HeadLM)
     if headed != (protocol_of(task) == HEADED):
@@ -92,6 +107,20 @@ def _score(
             f"task: {task['task']}: {config.checkpoint} has {'a fine-tuned' if headed else 'no'} head; "
             f"yamls/evaluate/tasks/{HEADED}.yaml is for checkpoints with a head, the other tasks for language models"
         )
+    return subject
+
+
+def score(subject: Any, asked: Asked, out: str, manifest: Manifest, tokens: int | None) -> dict[str, Any] | None:
+    """Answer, sum up and publish to `out`; the results on rank 0, None on the others.
+
+    subject: an lm-eval model, as `load_subject` gives it. tokens: that it was trained on.
+    """
+    from medlm_recipes.evaluation.answers import answer_all
+    from medlm_recipes.evaluation.prompts import Prompter
+    from medlm_recipes.evaluation.summary import sample_lines, summarize, validity
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it reports every step that it takes
+    config, questions, task, shown = asked.config, asked.questions, asked.task, asked.shown
     answers = answer_all(Prompter(task, questions, subject, config.chat, config.max_gen_toks), shown)
     if answers is None or os.environ.get("RANK", "0") != "0":
         return None
@@ -103,17 +132,17 @@ def _score(
         **_contaminated(config, answers, questions),
         "settings": manifest.config | ({"generation": _generation(config, task)} if generates(task) else {}),
         "hashes": manifest.inputs,
-        "tokens": tokens_seen(folder),
+        "tokens": tokens,
     }
     results |= validity(results, config.max_unparsed)
-    with publish(config.out, manifest) as out:
-        assert out is not None
-        write_json(out / RESULTS, results)
-        with open(out / SAMPLES, "w") as stream:
+    with publish(out, manifest) as folder:
+        assert folder is not None
+        write_json(folder / RESULTS, results)
+        with open(folder / SAMPLES, "w") as stream:
             stream.writelines(sample_lines(answers, questions))
         for seed, drawn in shown.items():
             if drawn:  # as its train file they let the stock lm_eval command ask the same
-                with open(out / f"demonstrations-{seed}.jsonl", "w") as stream:
+                with open(folder / f"demonstrations-{seed}.jsonl", "w") as stream:
                     stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in drawn)
     return results
 
@@ -137,7 +166,8 @@ def _contaminated(
     return {"contaminated": by_contamination(found, answers, questions)}
 
 
-def _report(results: dict[str, Any], out: str) -> None:
+def report(results: dict[str, Any], out: str) -> None:
+    """Print what was found. Raises DataError where too few questions have a readable answer."""
     for name, score in results["scores"].items():
         low, high = score["interval"]
         spread = f", std {score['seeds_std']:.4f} over {len(score['seeds'])} seeds" if "seeds" in score else ""

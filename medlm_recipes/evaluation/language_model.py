@@ -116,6 +116,7 @@ class SharedPrefixLM(Measured):
         return encoded
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        self._ranks.check_alike(requests)
         pairs = [request.args for request in requests if request.args[0]]
         texts = [text for context, continuation in pairs for text in (context.rstrip(), context + continuation)]
         self._encoded = self._encode(texts)
@@ -125,6 +126,7 @@ class SharedPrefixLM(Measured):
             self._encoded = {}
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        self._ranks.check_alike(requests)
         windows: list[Any] = []
         of_request: list[int] = []
         for number, (text,) in enumerate(request.args for request in requests):
@@ -140,7 +142,6 @@ class SharedPrefixLM(Measured):
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         targets = {number: self._target(*request) for number, request in enumerate(requests)}
         sequences = SortedSequences([target.tokens for target in targets.values()])
-        self._ranks.check_alike(list(targets.values()))
         first, last = deal(sequences, self._ranks.shares)[self._ranks.share]
         fed = set(sequences.tokens[first:last])
         mine = {number: target for number, target in targets.items() if target.tokens in fed}
@@ -161,7 +162,7 @@ class SharedPrefixLM(Measured):
         return Target(tuple(tokens[:-1]), tuple(tokens[-count:]))
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        self._ranks.check_alike([request.args for request in requests])
+        self._ranks.check_alike(requests)
         alike: dict[str, list[int]] = defaultdict(list)  # those with the same arguments are generated together
         for number, request in enumerate(requests):
             alike[json.dumps(request.args[1], sort_keys=True)].append(number)

@@ -19,12 +19,14 @@ class Ranks:
         self._device = device
         self._group = group
 
-    def check_alike(self, requests: Any) -> None:
+    def check_alike(self, requests: list[Any]) -> None:
         """Raise DataError where ranks were given different requests: their answers could not be put together."""
         if self.shares == 1:
             return
-        number = float(zlib.crc32(repr(requests).encode()))
-        bounds = torch.tensor([number, -number], dtype=torch.float64, device=self._device)
+        number = 0
+        for request in requests:
+            number = zlib.crc32(repr(request.args).encode(), number)
+        bounds = torch.tensor([number, -number], dtype=torch.int64, device=self._device)
         distributed.all_reduce(bounds, distributed.ReduceOp.MAX, group=self._group)
         if bounds.sum() != 0:
             raise DataError("the ranks were given different questions; every machine must see the same files")

@@ -1,5 +1,6 @@
 """What is scored: a checkpoint, a Hugging Face folder or a model of the hub, as a model that lm-eval drives."""
 
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -49,17 +50,21 @@ def locate(checkpoint: str, revision: str | None) -> str:
 def load_subject(folder: str, config: EvaluateConfig) -> Measured | HeadLM:
     """The model of a checkpoint or Hugging Face folder on this rank's device, ready for lm-eval.
 
-    Raises DataError when the folder is neither, or is not whole; ConfigError when it does not fit the backend.
+    Raises DataError when the folder is neither, or is not whole.
     """
     if config.backend == "vllm":
-        _check_vllm(folder)
         return load_vllm(folder, config)
     model, tokenizer = load(folder, config.dtype)
     if has_head(model):
         return HeadLM(model.eval(), tokenizer, config.batch_size)
+    return language_model(model.eval(), tokenizer, config)
+
+
+def language_model(model: Any, tokenizer: Any, config: EvaluateConfig, lockstep: bool = False) -> SharedPrefixLM:
+    """This package's backend around a model as `config` asks; lockstep: it is sharded over all ranks."""
     tokenizer.model_max_length = int(1e30)  # no limit, so no warning a long prompt: those that are cut are reported
     tokens = config.batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
-    return SharedPrefixLM(model.eval(), tokenizer, tokens, config.batch_size, config.seeds[0])
+    return SharedPrefixLM(model, tokenizer, tokens, config.batch_size, config.seeds[0], lockstep)
 
 
 def load(folder: str, dtype: str) -> tuple[Any, Any]:
@@ -68,7 +73,7 @@ def load(folder: str, dtype: str) -> tuple[Any, Any]:
     Raises DataError when the folder is neither, or is not whole.
     """
     gpu = torch.cuda.is_available()
-    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "amp_bf16": torch.float32}
     if is_checkpoint(folder):
         kind = kinds.get(dtype, torch.bfloat16 if gpu else torch.float32)
         model, tokenizer = load_model(folder, kind), load_tokenizer(tokenizer_of(folder))
@@ -92,7 +97,12 @@ def load(folder: str, dtype: str) -> tuple[Any, Any]:
     return model.to(torch.device("cuda", torch.cuda.current_device())) if gpu else model, tokenizer
 
 
-def _check_vllm(folder: str) -> None:
+def check_backend(folder: str, backend: str) -> None:
+    """Raise ConfigError where the backend cannot run, or not on what is in `folder`."""
+    if backend != "vllm":
+        return
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError("backend: vllm is not installed; pip install vllm in an environment of its own, or set auto")
     if is_checkpoint(folder):
         raise ConfigError(
             f"backend: vllm reads Hugging Face folders, and {folder} is a checkpoint; make one with recipes/export.py"

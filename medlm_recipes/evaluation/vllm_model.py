@@ -1,23 +1,16 @@
 """vLLM as the backend: lm-eval's own, which brings its batching, caches of prefixes and GPUs."""
 
-import importlib.util
 from typing import Any
 
+import torch
+
 from medlm_recipes.config.evaluate import EvaluateConfig
-from medlm_recipes.errors import ConfigError
+from medlm_recipes.evaluation.language_model import Measured
 
 
 def load_vllm(folder: str, config: EvaluateConfig) -> Any:
-    """lm-eval's VLLM over the Hugging Face folder `folder`, spread over this machine's GPUs by tensor parallelism.
-
-    Raises ConfigError when vLLM is not installed.
-    """
-    if importlib.util.find_spec("vllm") is None:
-        raise ConfigError("backend: vllm is not installed; pip install vllm in an environment of its own, or set auto")
-    import torch
-    from lm_eval.models.vllm_causallms import VLLM
-
-    from medlm_recipes.evaluation.language_model import Measured
+    """lm-eval's VLLM over the Hugging Face folder `folder`, spread over this machine's GPUs by tensor parallelism."""
+    from lm_eval.models.vllm_causallms import VLLM  # imports vLLM itself
 
     class MeasuredVLLM(Measured, VLLM):
         def __init__(self, **arguments: Any) -> None:

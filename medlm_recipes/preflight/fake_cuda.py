@@ -74,9 +74,25 @@ def self_test() -> None:
     The cases are those by which a CPU simulation goes wrong: autocast's types, fused attention under
     dropout, and a gradient that is summed from two branches, for which the engine asks for streams.
     """
+    try:
+        found = _small_step()
+    except Exception as error:
+        raise FakeCudaError(f"torch {torch.__version__}'s fake CUDA cannot run a training step: {error}") from error
+    expected = {
+        "linear": torch.bfloat16,
+        "layer_norm": torch.float32,
+        "attention": "ScaledDotProductFlashAttentionBackward0",
+        "gradient": "cuda:0",
+    }
+    wrong = [f"{name} is {found[name]}, not {value}" for name, value in expected.items() if found[name] != value]
+    if wrong:
+        raise FakeCudaError(f"torch {torch.__version__}'s fake CUDA does not do what CUDA does: {'; '.join(wrong)}")
+
+
+def _small_step() -> dict[str, Any]:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    found = {}
+    found: dict[str, Any] = {}
     with FakeTensorMode():
         layer = torch.nn.Linear(64, 64, device="cuda")
         with torch.autocast("cuda", dtype=torch.bfloat16):
@@ -91,15 +107,7 @@ def self_test() -> None:
         loss.backward()
         gradient = layer.weight.grad
         found["gradient"] = None if gradient is None else str(gradient.device)
-    expected = {
-        "linear": torch.bfloat16,
-        "layer_norm": torch.float32,
-        "attention": "ScaledDotProductFlashAttentionBackward0",
-        "gradient": "cuda:0",
-    }
-    wrong = [f"{name} is {found[name]}, not {value}" for name, value in expected.items() if found[name] != value]
-    if wrong:
-        raise FakeCudaError(f"torch {torch.__version__}'s fake CUDA does not do what CUDA does: {'; '.join(wrong)}")
+    return found
 
 
 def _check() -> None:

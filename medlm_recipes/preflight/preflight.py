@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medlm_recipes.config.loading import resolved
 from medlm_recipes.config.train import TrainConfig
-from medlm_recipes.errors import ConfigError, DataError
+from medlm_recipes.errors import ConfigError
 from medlm_recipes.manifest import Manifest, decisive, hash_json, publish, read_manifest, write_json
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.preflight.base import blocks_of_base, read_base
@@ -32,6 +32,9 @@ def preflight(config: TrainConfig, dry_run: bool) -> None:
     Raises ConfigError when a check fails or the run does not fit, DataError when `preflight.out` holds
     something else than an earlier report.
     """
+    out = Path(config.preflight.out)
+    if not dry_run and out.exists():
+        read_manifest(out, "preflight")  # so that nothing else is replaced
     report = examine(config, config.preflight.rehearse and not dry_run)
     print(as_text(report), flush=True)
     if not dry_run:
@@ -138,12 +141,7 @@ def _write(config: TrainConfig, report: Report) -> None:
     if report.data.known_from == SHARDS:
         inputs["shards"] = hash_json(read_manifest(config.shards, "convert_text_to_mds").__dict__)
     manifest = Manifest("preflight", decisive(resolved(config), leave_out=("run",)), inputs)
-    try:
-        read_manifest(out, "preflight")
-    except DataError:
-        pass  # nothing, or something that publish refuses to touch
-    else:
-        shutil.rmtree(out)
+    shutil.rmtree(out, ignore_errors=True)
     with publish(out, manifest) as folder:
         assert folder is not None
         write_json(folder / DATA, report.as_json())

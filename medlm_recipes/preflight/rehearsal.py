@@ -129,6 +129,8 @@ def tiny_recipe(config: TrainConfig, vocab_size: int, sequence_length: int) -> T
         global_batch=global_batch,
         max_duration=f"{STEPS * step}tok",
         budgets=[f"{step}tok"],
+        evaluate={},
+        evaluate_at=[],
         checkpoint_interval=None,
         validation_interval=None,
         log_interval=1,

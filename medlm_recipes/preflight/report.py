@@ -76,7 +76,10 @@ class Report:
         return f"{'do not launch' if self.failed else 'nothing speaks against launching'}: checks: {told}"
 
     def as_json(self) -> dict[str, Any]:
-        return {"verdict": "fail" if self.failed else "pass", "said": self.verdict} | asdict(self)
+        found = {"verdict": "fail" if self.failed else "pass", "said": self.verdict} | asdict(self)
+        if self.memory:
+            found["memory"] |= {"peak_bytes": self.memory.peak.total}
+        return found
 
 
 _PLURALS = {FAIL: "failed", WARN: "to look at", NOT_CHECKED: "not made", PASS: "passed"}

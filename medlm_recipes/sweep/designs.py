@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder
+from medlm_recipes.config.loading import override
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
-from medlm_recipes.sweep.series import Leg, Run, Series, make_run, override
+from medlm_recipes.sweep.series import Leg, Run, Series, make_run
 from medlm_recipes.token_math import parse_tokens, tokens_at_budget
 from medlm_recipes.training.plan import TrainPlan, plan_training
 
@@ -82,7 +83,10 @@ def _trunk(whole: Run, points: list[int]) -> Run:
     *earlier, last = sorted(set(points))
     schedule = ["name=constant", "cooldown=null", "cooldown_shape=linear", "final_lr_ratio=null", "final_lr=null"]
     budgets = f"budgets=[{','.join(f'{point}tok' for point in earlier)}]"
-    return _below(whole, "trunk", schedule, [f"max_duration={last}tok", budgets])
+    ends = [f"max_duration={last}tok", budgets]
+    if whole.config.evaluate:  # where cooldowns begin nothing is compared
+        ends.append(f"evaluate_at=[{last}tok]")
+    return _below(whole, "trunk", schedule, ends)
 
 
 def _cooldown(config: SweepConfig, whole: Run, trunk: Run, point: int, tokens: int) -> Run:
@@ -95,7 +99,7 @@ def _cooldown(config: SweepConfig, whole: Run, trunk: Run, point: int, tokens: i
         "final_lr=null",
     ]
     start = override("start_from", checkpoint_folder(trunk.folder, point))
-    return _below(whole, f"tok{tokens}", schedule, [f"max_duration={tokens}tok", "budgets=[]", start])
+    return _below(whole, f"tok{tokens}", schedule, [f"max_duration={tokens}tok", "budgets=[]", "evaluate_at=[]", start])
 
 
 def _below(whole: Run, name: str, schedule: list[str], overrides: list[str]) -> Run:

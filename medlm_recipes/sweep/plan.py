@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from medlm_recipes.config.evaluate import EvaluateConfig
-from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.loading import load_config, override
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.evaluation.benchmark import read_benchmark
 from medlm_recipes.evaluation.task import read_task
 from medlm_recipes.sweep.designs import all_series
-from medlm_recipes.sweep.series import Leg, Series, override
+from medlm_recipes.sweep.series import Leg, Series
 
 
 @dataclass

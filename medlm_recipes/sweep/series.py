@@ -1,6 +1,5 @@
 """A series: one model size and seed at rising budgets, and the runs that its checkpoints come from."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,11 +25,6 @@ class Run:
 def make_run(recipe: str, overrides: list[str]) -> Run:
     """Raises ConfigError for a bad recipe."""
     return Run(recipe, overrides, load_config(TrainConfig, recipe, overrides))
-
-
-def override(name: str, path: str | Path) -> str:
-    """key=value of a folder; quoted, since the value is read as YAML and a folder may have any name."""
-    return f"{name}={json.dumps(str(path), ensure_ascii=False)}"
 
 
 @dataclass

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.loading import load_config, override
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.models.shape import shape_of
 from medlm_recipes.sweep.plan import SweepPlan
 from medlm_recipes.sweep.points import Target
-from medlm_recipes.sweep.series import override
 from medlm_recipes.token_math import parse_tokens
 
 

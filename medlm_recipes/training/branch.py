@@ -27,7 +27,7 @@ IGNORED_AT_START = ["state/schedulers"]
 _FREE_IN_A_BRANCH = (
     "run", "save_folder", "shards", "tokenizer", "start_from", "cluster", "hardware", "scheduler", "max_duration",
     "budgets", "checkpoint_interval", "validation_interval", "log_interval", "keep_checkpoints", "guard",
-    "validation_shards", "loggers", "preflight",
+    "validation_shards", "loggers", "preflight", "evaluate", "evaluate_at",
 )  # fmt: skip  # shards and tokenizer are folders here; what is in them is compared by hash
 
 

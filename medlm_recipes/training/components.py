@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.callbacks import SpeedMonitor
-from composer.core import Evaluator
+from composer.core import Callback, Evaluator
 from composer.devices import DeviceGPU
 
 from medlm_recipes.callbacks.budgets import AtTokens, BudgetCheckpoints
@@ -38,6 +38,7 @@ def components(
     load: Path | None,
     rollbacks: list[Any],
     mirror: Mirror | None,
+    scoring: list[Callback],
 ) -> dict[str, Any]:
     """Model, data, optimizer, schedule and callbacks, built from the recipe."""
 
@@ -104,6 +105,7 @@ def components(
                 keep=config.keep_checkpoints,
                 mirror=mirror,
             ),
+            *scoring,  # behind the checkpoint that is scored
         ],
     }
 

@@ -18,7 +18,7 @@ from medlm_recipes.training.run_folder import TASK, TOKENIZER
 # Keys that may differ when a run is taken up again: where things stand and what is kept, not what is computed.
 _FREE_ON_RESUME = (
     "run", "save_folder", "shards", "tokenizer", "cluster", "hardware", "log_interval", "keep_checkpoints", "guard",
-    "validation_shards", "loggers", "preflight",
+    "validation_shards", "loggers", "preflight", "evaluate", "evaluate_at",
 )  # fmt: skip
 
 

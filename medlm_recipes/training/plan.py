@@ -162,6 +162,7 @@ def in_tokens(config: TrainConfig, epoch: int) -> TrainConfig:
         config,
         max_duration=f"{end}tok",
         budgets=[f"{duration_in_tokens(budget, epoch)}tok" for budget in config.budgets],
+        evaluate_at=[f"{duration_in_tokens(budget, epoch)}tok" for budget in config.evaluate_at],
         checkpoint_interval=tokens(config.checkpoint_interval),
         validation_interval=tokens(config.validation_interval),
         scheduler=scheduler,

@@ -20,9 +20,11 @@ from medlm_recipes.training.schedule_curve import draw_schedule, rate_table
 
 Gate = Callable[[TrainConfig, int, int, int, int], None]
 """Raises ConfigError for a recipe that cannot run, by vocabulary, sequence length, ranks and bytes of a GPU."""
+Scores = Callable[[TrainConfig, TrainPlan], Callable[[], list[Any]]]
+"""Checks what is to be scored while training, raising ConfigError or DataError; what it returns makes the callbacks."""
 
 
-def train(config: TrainConfig, dry_run: bool, gate: Gate) -> None:
+def train(config: TrainConfig, dry_run: bool, gate: Gate, scores: Scores) -> None:
     """Train until `max_duration`; a run that was interrupted goes on from its newest whole checkpoint.
 
     Every rank of the `composer` launcher calls this; on GPUs each asks `gate` first. Raises ConfigError or
@@ -33,15 +35,16 @@ def train(config: TrainConfig, dry_run: bool, gate: Gate) -> None:
     world_size = int(os.environ.get("WORLD_SIZE") or planned or 1)
     plan = plan_training(config, world_size)
     config = plan.config
+    scoring = scores(config, plan)
     if os.environ.get("RANK", "0") == "0":
         print(describe(config, plan, world_size), flush=True)
         if dry_run:
             print(f"\n{rate_table(config, plan)}\ndrawn in {draw_schedule(config, plan)}", flush=True)
     if not dry_run:
-        _fit(config, plan, gate)
+        _fit(config, plan, gate, scoring)
 
 
-def _fit(config: TrainConfig, plan: TrainPlan, gate: Gate) -> None:
+def _fit(config: TrainConfig, plan: TrainPlan, gate: Gate, scoring: Callable[[], list[Any]]) -> None:
     from composer.utils import dist
 
     from medlm_recipes.callbacks.mirror import Mirror
@@ -75,12 +78,18 @@ def _fit(config: TrainConfig, plan: TrainPlan, gate: Gate) -> None:
         if dist.get_global_rank() == 0:
             print(f"{run}: already trained to {config.max_duration} ({start}); nothing to do", flush=True)
         return
-    while (needed := _train_from(start, config, plan, manifest, device, mirror)) is not None:
+    while (needed := _train_from(start, config, plan, manifest, device, mirror, scoring())) is not None:
         start = go_back(run, config, plan, needed, mirror)
 
 
 def _train_from(
-    start: Path | None, config: TrainConfig, plan: TrainPlan, manifest: Manifest, device: Any, mirror: Any
+    start: Path | None,
+    config: TrainConfig,
+    plan: TrainPlan,
+    manifest: Manifest,
+    device: Any,
+    mirror: Any,
+    scoring: list[Any],
 ) -> Any:
     """Train from `start`, or the beginning, to the end; or the guard's RollbackNeeded, when it asks for one."""
     from composer import Trainer
@@ -101,7 +110,7 @@ def _train_from(
     reproducibility.seed_all(config.seed)
     load = start or trunk
     trainer = Trainer(
-        **components(config, plan, manifest, load, rollbacks, mirror),
+        **components(config, plan, manifest, load, rollbacks, mirror, scoring),
         **settings(config, plan, device),
         load_path=load and load_path(load),
         load_ignore_keys=IGNORED_AT_START if trunk else None,

@@ -9,7 +9,13 @@ from launch import ROOT, done, recipe, refused
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import OptimizerKeys, PreflightConfig
 from medlm_recipes.preflight.check import FAIL, NOT_CHECKED, PASS, WARN
-from medlm_recipes.preflight.checks import weight_decay
+from medlm_recipes.preflight.checks import check_memory, weight_decay
+from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of
+from medlm_recipes.preflight.facts import Facts, gather
+from medlm_recipes.preflight.memory import MemoryReport
+from medlm_recipes.preflight.memory_extrapolation import Peak
+from medlm_recipes.preflight.memory_kinds import KINDS
+from medlm_recipes.preflight.memory_verdict import GIB, judge, usable_memory
 from medlm_recipes.preflight.preflight import examine
 from medlm_recipes.preflight.report import Report
 
@@ -32,17 +38,26 @@ def on_line(line: Path, *overrides: str) -> Report:
 
 
 def test_a_recipe_alone_is_enough(tmp_path: Path) -> None:
+    """The first command of docs/preflight.md: no shards, no tokenizer, no GPU."""
     out = f"preflight.out={tmp_path}/report"
-    command = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", out]
-    said = done(recipe("preflight", *command)).stdout
-    assert "128 x a100-40gb on 16 hosts" in said and "not checked shards" in said
+    said = done(recipe("preflight", "yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", out)).stdout
+    assert "128 x a100-40gb on 16 hosts" in said and "not checked shards" in said and "MEMORY    fits" in said
     report = json.loads((tmp_path / "report/preflight.json").read_text())
-    assert report["verdict"] == "pass" and report["time"]["cost"] is None
+    assert report["verdict"] == "pass" and report["time"]["cost"] is None and not report["time"]["notes"]
+    assert 25 < report["memory"]["peak_bytes"] / 2**30 < 28 and report["memory"]["largest_even_micro_batch"] == 8
     assert {check["name"]: check["outcome"] for check in report["checks"]}["shards"] == NOT_CHECKED
     page = (tmp_path / "report/preflight.html").read_text()
     assert "Nothing speaks against launching this" in page and "http" not in page
-    done(recipe("preflight", *command, "preflight.price_per_gpu_hour=2"))  # in the place of the first
-    assert json.loads((tmp_path / "report/preflight.json").read_text())["time"]["cost"] > 10_000
+    done(recipe("preflight", "yamls/train/biomedlm-1.3b.yaml", out))  # takes the place of the first
+    assert "1,269,878,784" in (tmp_path / "report/preflight.html").read_text()
+
+
+@pytest.mark.parametrize(("gib", "outcome"), [(30, PASS), (36, WARN), (39, FAIL)])
+def test_a_run_that_does_not_fit_fails(gib: float, outcome: str) -> None:
+    peak = Peak("head", "model", dict.fromkeys(KINDS, gib * GIB / len(KINDS)))
+    verdict = judge(peak.total, usable_memory("a100-40gb"))
+    memory = MemoryReport("simulation", None, peak, {}, usable_memory("a100-40gb"), verdict, None, None, None)
+    assert check_memory(memory, "").outcome == outcome
 
 
 def test_a_failed_check_ends_with_2_and_says_which(tmp_path: Path) -> None:
@@ -52,7 +67,7 @@ def test_a_failed_check_ends_with_2_and_says_which(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("x")
     given = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", f"preflight.out={tmp_path}/mine"]
-    refused(recipe("preflight", *given), "not an output of this package")
+    refused(recipe("preflight", *given), "not a finished output of recipes/preflight.py")
     assert (tmp_path / "mine/thesis.txt").is_file()
 
 
@@ -75,17 +90,21 @@ def test_what_does_not_agree_with_the_shards_fails(line: Path, marked: Path) -> 
 
 
 def test_the_data_that_a_recipe_states_is_held_against_its_budget() -> None:
-    report = examined(
-        "yamls/train/meditron-70b.yaml", "cluster=a100-80gb-128", "preflight.train_tokens.replay=4_000_000tok"
-    )
-    epochs = {source.source: source.epochs for source in report.data.sources}
-    assert epochs["replay"] == pytest.approx(1.04, abs=0.01)
+    def stated(*overrides: str) -> tuple[PreflightConfig, Facts]:
+        given = ["cluster=a100-80gb-128", *overrides]
+        config = load_config(PreflightConfig, ROOT / "yamls/train/meditron-70b.yaml", given)
+        return config, gather(config)
+
+    config, facts = stated("preflight.train_tokens.replay=4_000_000tok")
+    epochs = {source.source: source.epochs for source in data_use(facts).sources}
+    assert epochs["replay"] == pytest.approx(1.04, abs=0.01) and check_data(data_use(facts)).outcome == PASS
+    disk = disk_of(config, facts.plan, 68_976_648_192)
+    assert (disk.saved, disk.standing) == (49, 8) and disk.checkpoint == 12 * 68_976_648_192
+    loading = loading_of(config, facts.plan, 16_000.0)
+    assert (loading.tokens, loading.bytes) == (1_000, 2_000)
     mixture = "data.mixture={guidelines: 0.01, pubmed-abstracts: 0.12, pubmed-papers: 0.86, replay: 0.01}"
-    repeated = examined("yamls/train/meditron-70b.yaml", "cluster=a100-80gb-128", mixture)
-    assert outcomes(repeated)["data"] == WARN and "guidelines 4.5 times" in found(repeated, "data")
-    assert report.disk and report.disk.standing == 8 and 820e9 < report.disk.checkpoint < 840e9
-    assert report.loading and report.time
-    assert report.loading.tokens == pytest.approx(report.time.tokens_per_second / 16)
+    repeated = check_data(data_use(stated(mixture)[1]))
+    assert repeated.outcome == WARN and "guidelines 4.5 times" in repeated.found
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_device_that_was_not_measured_says_so() -> None:
 
 def test_a_recipe_is_laid_out_as_training_lays_it() -> None:
     layout = layout_of(recipe("meditron-7b", "cluster=a100-40gb-128"), 2048, 128)
-    assert (layout.shards, layout.tensor_parallel, layout.accumulation) == (64, 2, 5)
+    assert (layout.shards, layout.tensor_parallel, layout.accumulation) == (64, 2, 1)
     layout = layout_of(recipe("biomedlm-2.7b", "cluster=a100-40gb-128", "parallel.replicas=16"), 1024, 128)
     assert (layout.shards, layout.accumulation) == (8, 1)
 

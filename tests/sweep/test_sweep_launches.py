@@ -70,7 +70,7 @@ def test_killed_at_any_launch_it_resumes_and_its_report_is_the_same(branches: Be
         shutil.rmtree(branches.folder / name)
     (branches.folder / "launches.txt").unlink()
 
-    struck = ["trunk", "evaluate-tok1280", "tok2560"]
+    struck = ["trunk", "tok2560"]
     faults(branches, **dict.fromkeys(struck, "kill"))
     for name in struck:
         assert swept(branches).returncode == -signal.SIGKILL
@@ -95,9 +95,6 @@ def test_a_launch_that_fails_is_a_gap_and_tried_again(branches: Bench) -> None:
     }
     assert str(branches.folder) not in json.dumps(gaps)
     with_gaps = report(branches)
-    again = swept(branches, "launch=none")  # only compares; the reasons are now what can be seen of them
-    assert again.returncode == 2 and launches(branches).count("tok1280") == 1
-    assert "train tok1280: its checkpoint is missing" in again.stderr
     faults(branches)
     assert swept(branches).returncode == 0
     assert report(branches) != with_gaps

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import medlm_recipes.training.model as models
 from medlm_recipes.config.command import run_command
 from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.evaluation.while_training import scores_of
 from medlm_recipes.preflight.gate import refuse_what_cannot_fit
 from medlm_recipes.shards.streaming import TokenDataset
 from medlm_recipes.training.train import train
@@ -57,4 +58,4 @@ if __name__ == "__main__":
 
     streaming.TokenDataset = PoisonedDataset  # type: ignore[misc]
     models.model_of_run = with_poison(models.model_of_run)
-    run_command(TrainConfig, partial(train, gate=refuse_what_cannot_fit), __doc__, sys.argv[2:])
+    run_command(TrainConfig, partial(train, gate=refuse_what_cannot_fit, scores=scores_of), __doc__, sys.argv[2:])

@@ -18,8 +18,10 @@ from torch.distributed.tensor import DTensor
 from medlm_recipes.callbacks.checkpoint_names import checkpoint_folders
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.evaluation.while_training import scores_of
 from medlm_recipes.parallel.agreement import join_ranks
 from medlm_recipes.parallel.gradients import ClipGradients
+from medlm_recipes.preflight.gate import refuse_what_cannot_fit
 from medlm_recipes.training.train import train
 
 
@@ -55,7 +57,7 @@ if __name__ == "__main__":
     ClipGradients.apply = keeping_gradients(Path(sys.argv[1]), ClipGradients.apply)  # type: ignore[method-assign]
     for job in json.loads(sys.argv[2]):
         if isinstance(job, list):
-            train(load_config(TrainConfig, job[0], job[1:]), dry_run=False)
+            train(load_config(TrainConfig, job[0], job[1:]), False, refuse_what_cannot_fit, scores_of)
         elif dist.get_global_rank() == 0:
             copy(Path(job["copy"]), Path(job["as"]))
         dist.barrier()

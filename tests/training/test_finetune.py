@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from launch import ROOT, composer_script, done
+from export.serving import STACK, chat, serving
+from launch import ROOT, composer_script, done, recipe
 from streaming import StreamingDataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -115,9 +116,9 @@ def summarising(place: Path) -> list[str]:
 def tuned(place: Path) -> Path:
     """place with the runs sft/ and mc/, and both -again/ as resumed from halfway: by one launch on two ranks."""
     jobs: list[Any] = []
-    for run, recipe in (("sft", chatting), ("mc", choosing)):
-        jobs += [recipe(place, run), {"copy": f"{place}/{run}", "as": f"{place}/{run}-again"}]
-        jobs += [recipe(place, f"{run}-again")]
+    for run, given in (("sft", chatting), ("mc", choosing)):
+        jobs += [given(place, run), {"copy": f"{place}/{run}", "as": f"{place}/{run}-again"}]
+        jobs += [given(place, f"{run}-again")]
     jobs += [summarising(place)]
     said = done(composer_script(2, "tests/training/several.py", f"{place}/gradients.pt", json.dumps(jobs))).stdout
     assert f"resuming from {place}/sft-again/checkpoints/tok{2 * STEP}" in said
@@ -181,6 +182,18 @@ def test_adapters_alone_are_trained_and_merged_when_they_are_read(tuned: Path) -
         "chat_template" in (tokenizer_of(checkpoint) / "tokenizer_config.json").read_text()
         or (tokenizer_of(checkpoint) / "chat_template.jinja").is_file()
     )
+
+
+@pytest.mark.skipif(not STACK.is_dir(), reason="build/serving is not there: make test installs the server's stack")
+def test_an_exported_chat_model_answers_as_it_does_here(tuned: Path, tmp_path: Path) -> None:
+    checkpoint, out = last(tuned / "sft"), tmp_path / "chat"
+    done(recipe("export", "yamls/export/huggingface.yaml", f"checkpoint={checkpoint}", f"out={out}", "dtype=float32"))
+    said = done(
+        recipe("generate", "yamls/generate/answer.yaml", f"checkpoint={out}", 'prompts=["Why?"]', "max_new_tokens=12")
+    ).stdout
+    with serving(out, tmp_path / "log") as address:
+        served = chat(address, out, "Why?", 12)
+    assert served.strip() and said == f"> Why?\n{served.strip()}\n\n"
 
 
 def test_a_head_starts_from_a_checkpoint_and_is_scored_as_it_was_trained(

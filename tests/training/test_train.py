@@ -86,7 +86,7 @@ def test_a_logger_without_its_package_is_refused_with_the_remedy(tmp_path: Path)
 def midway(line: Path, run: Path, log: Path) -> subprocess.Popen[bytes]:
     """A launch on two ranks that has taken 13 of its steps, with a checkpoint behind it."""
     launch = start(composer_command(2, "train", *arguments(line, run)), log)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(rows(run)) < 13 and launch.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     return launch
