@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from launch import composer, done, recipe, train_arguments
 from tokenization.llama_form import save_llama_form
@@ -39,6 +40,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()  # its servers of one process share objects
     boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="runs")
     yield "s3://runs"
     server.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from medlm_recipes.config.export import ExportConfig
 from medlm_recipes.config.loading import resolved
@@ -29,10 +29,13 @@ _CHECKED_TOKENS = 1024  # logits of a longer row would say no more
 
 @dataclass(frozen=True)
 class _Live:
-    """What the model in memory computed: ids (1, sequence) and their logits (1, sequence, rows)."""
+    """What the model in memory computed: ids (1, sequence) and their logits (1, sequence, rows), or (1, labels) of a
+    head.
+    """
 
     ids: torch.Tensor
     logits: torch.Tensor
+    headed: bool
 
 
 def export(config: ExportConfig, dry_run: bool) -> None:
@@ -91,16 +94,19 @@ def _compute(model: Any) -> _Live:
     length = min(model.config.max_position_embeddings, _CHECKED_TOKENS)
     ids = torch.linspace(0, model.config.vocab_size - 1, length).long().unsqueeze(0)
     with torch.no_grad():
-        return _Live(ids, model(input_ids=ids).logits)
+        return _Live(ids, model(input_ids=ids).logits, model.generation_config is None)
 
 
 def _check_reload(folder: Path, live: _Live) -> str:
-    """Load the folder as a user would: its logits must be `live`'s; returns a short generation."""
-    model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype="auto", local_files_only=True).eval()
+    """Load the folder as a user would: its logits must be `live`'s; returns a short generation (of a head: nothing)."""
+    kind = AutoModelForSequenceClassification if live.headed else AutoModelForCausalLM
+    model = kind.from_pretrained(folder, torch_dtype="auto", local_files_only=True).eval()
     with torch.no_grad():
         difference = (model(input_ids=live.ids).logits - live.logits).abs().max().item()
     if difference != 0.0:
         raise AssertionError(f"the exported model's logits differ from the checkpoint's by {difference}")
+    if live.headed:
+        return ""
     tokenizer = load_tokenizer(folder)
     inputs = tokenizer(tokenizer.eos_token, return_tensors="pt")
     generated = model.generate(**inputs, max_new_tokens=16, do_sample=False)

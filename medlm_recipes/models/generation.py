@@ -7,7 +7,12 @@ END_OF_TURN = "<|im_end|>"
 
 
 def set_generation(model: Any, tokenizer: Any) -> None:
-    """Give `model` its stop tokens, and forbid rows of the embedding that are no token of `tokenizer`."""
+    """Give `model` its stop tokens, and forbid rows of the embedding that are no token of `tokenizer`.
+
+    A model that ends in a head writes nothing, and is left as it is.
+    """
+    if model.generation_config is None:
+        return
     stops = [tokenizer.eos_token_id]
     if tokenizer.chat_template and END_OF_TURN in tokenizer.get_vocab():
         stops.append(tokenizer.convert_tokens_to_ids(END_OF_TURN))

@@ -38,7 +38,7 @@ def look(plan: SweepPlan, series: Series) -> list[Standing]:
 
     Raises ConfigError when a run is another recipe's, DataError when an evaluation's folder is.
     """
-    expected = run_manifest(series.main.config, series.training)
+    expected = run_manifest(series.training)
     _check_run(series.main, expected)
     return [
         _look_at_cooldown(plan, series, leg) if leg.cooldown else _look_at(plan, leg, expected, True)
@@ -51,7 +51,7 @@ def _look_at_cooldown(plan: SweepPlan, series: Series, leg: Leg) -> Standing:
     training = _training_of(leg.cooldown, plan.config.ranks)
     if training is None:
         return Standing(leg, None, "", False, dict.fromkeys(leg.evaluations, False))
-    expected = run_manifest(leg.cooldown.config, training)
+    expected = run_manifest(training)
     _check_run(leg.cooldown, expected)
     return _look_at(plan, leg, expected, is_whole(series.branch_of(leg)) or bool(checkpoint_folders(leg.run)))
 

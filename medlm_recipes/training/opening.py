@@ -22,13 +22,13 @@ _FREE_ON_RESUME = (
 )  # fmt: skip
 
 
-def run_manifest(config: TrainConfig, plan: TrainPlan) -> Manifest:
+def run_manifest(plan: TrainPlan) -> Manifest:
     """What every checkpoint of the run says of itself; `facts` grow as it is saved."""
     facts = plan.shards.facts
     kept = ("tokenizer_sha256", "vocab_size", "end_of_text", "sequence_length", "labels", "options", "form")
     return Manifest(
         stage="train",
-        config=resolved(config),
+        config=resolved(plan.config),
         inputs={"shards": hash_json(plan.shards.__dict__)}
         | ({"trunk": hash_json(plan.trunk.__dict__)} if plan.trunk else {}),
         facts={TASK: config.task} | {name: facts[name] for name in kept if name in facts},

@@ -63,7 +63,7 @@ def _fit(config: TrainConfig, plan: TrainPlan, gate: Gate, scoring: Callable[[],
         succeed_together(lambda: gate(config, *sizes, memory))
     _silence_known_warnings()
     remove_stale_shared_memory()
-    manifest = run_manifest(config, plan)
+    manifest = run_manifest(plan)
     mirror = Mirror(run, config.save_folder) if config.save_folder else None
     if mirror:
         mirror.fetch_run()

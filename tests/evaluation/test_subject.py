@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from evaluation.tiny_models import make, questions
+from evaluation.sure_models import make, questions
 from huggingface_hub import constants
 from lm_eval.models.huggingface import HFLM
 

@@ -8,6 +8,7 @@ from launch import ROOT
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import PreflightConfig
 from medlm_recipes.errors import ConfigError
+from medlm_recipes.evaluation.while_training import scores_of
 from medlm_recipes.preflight.gate import refuse_what_cannot_fit
 from medlm_recipes.training import train as verb
 
@@ -41,5 +42,5 @@ def test_train_asks_on_gpus_before_anything_is_written(
     monkeypatch.setattr("medlm_recipes.parallel.fsdp.check_device", lambda keys, device: None)
     monkeypatch.setattr("medlm_recipes.parallel.fsdp.device_memory", lambda device: 1 << 20)
     with pytest.raises(ConfigError, match=r"there are 0\.0"):
-        verb.train(config, False, refuse_what_cannot_fit)
+        verb.train(config, False, refuse_what_cannot_fit, scores_of)
     assert not (tmp_path / "run").exists()

@@ -106,7 +106,7 @@ def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
     folder = Path(recipe.run) / "checkpoints" / f"tok{tokens}"
     folder.mkdir(parents=True)
     (folder / "rank0.pt").write_bytes(b"weights")
-    manifest = run_manifest(recipe, plan_training(recipe, 2))
+    manifest = run_manifest(plan_training(recipe, 2))
     assert manifest.config == resolved(recipe)
     manifest.facts |= {
         "tokens": tokens,

@@ -193,7 +193,7 @@ def test_an_exported_chat_model_answers_as_it_does_here(tuned: Path, tmp_path: P
     ).stdout
     with serving(out, tmp_path / "log") as address:
         served = chat(address, out, "Why?", 12)
-    assert served.strip() and said == f"> Why?\n{served.strip()}\n\n"
+    assert served and said == f"> Why?\n{served.strip()}\n\n"
 
 
 def test_a_head_starts_from_a_checkpoint_and_is_scored_as_it_was_trained(
@@ -308,4 +308,4 @@ def test_a_head_is_no_start_for_another_task(tuned: Path) -> None:
     config = config_of(tuned, f"model.pretrained={last(tuned / 'mc')}")
     plan = plan_training(config, 1)
     with pytest.raises(ConfigError, match="is a model for multiple_choice, which has no output layer"):
-        model_of_run(config, plan, run_manifest(config, plan), None)
+        model_of_run(config, plan, run_manifest(plan), None)

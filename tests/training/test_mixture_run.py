@@ -77,7 +77,7 @@ def test_another_mixture_is_another_run(mixed: Path, run: Path) -> None:
     config = load_config(TrainConfig, ROOT / path, rest)
     plan = plan_training(config, 2)
     with pytest.raises(ConfigError, match=r"mixture\.abstracts: 0\.2, now 0\.3; data\.mixture\.papers: 0\.7, now 0\.6"):
-        open_run(run, config, plan, run_manifest(config, plan))
+        open_run(run, config, plan, run_manifest(plan))
 
 
 def planned(mixed: Path, *overrides: str) -> str:

@@ -30,7 +30,7 @@ if __name__ == "__main__":
     config = load_config(TrainConfig, sys.argv[1], sys.argv[2:])
     plan = plan_training(config, 1)
     run = Path(config.run)
-    open_run(run, config, plan, run_manifest(config, plan))
+    open_run(run, config, plan, run_manifest(plan))
     fault = Fault(run.name)
     for budget in [*plan.budgets, plan.end]:
         tokens = tokens_at_budget(budget, plan.step_tokens)
