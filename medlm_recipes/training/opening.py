@@ -31,7 +31,7 @@ def run_manifest(plan: TrainPlan) -> Manifest:
         config=resolved(plan.config),
         inputs={"shards": hash_json(plan.shards.__dict__)}
         | ({"trunk": hash_json(plan.trunk.__dict__)} if plan.trunk else {}),
-        facts={TASK: config.task} | {name: facts[name] for name in kept if name in facts},
+        facts={TASK: plan.config.task} | {name: facts[name] for name in kept if name in facts},
     )
 
 
