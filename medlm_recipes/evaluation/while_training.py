@@ -8,7 +8,7 @@ from medlm_recipes.callbacks.checkpoint_names import checkpoint_folder
 from medlm_recipes.config.evaluate import EvaluateConfig
 from medlm_recipes.config.loading import load_config, override
 from medlm_recipes.config.train import TrainConfig
-from medlm_recipes.errors import ConfigError
+from medlm_recipes.errors import ConfigError, RecipeError
 from medlm_recipes.evaluation.evaluate import Asked, read_asked
 from medlm_recipes.evaluation.task import HEADED, protocol_of
 from medlm_recipes.token_math import parse_tokens
@@ -49,8 +49,8 @@ def _asked(config: TrainConfig, plan: TrainPlan, name: str) -> Asked:
     overrides += [override(key, path) for key, path in places.items()]
     try:
         asked = read_asked(load_config(EvaluateConfig, recipe, overrides))
-    except ConfigError as error:
-        raise ConfigError(f"evaluate.{name}: {error}") from None
+    except RecipeError as error:
+        raise type(error)(f"evaluate.{name}: {error}") from None
     if asked.config.backend != "auto" or asked.config.revision:
         raise ConfigError(f"evaluate.{name}: a run is scored by backend: auto, and has no revision; leave both out")
     if protocol_of(asked.task) == HEADED:

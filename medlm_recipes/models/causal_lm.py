@@ -24,8 +24,8 @@ _LOGIT_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "
 class TrainedCausalLM(TrainedModel):
     """A ComposerModel over batches {"input_ids", "labels"}, both (batch, sequence) int64.
 
-    "begins", bool of the same shape, where a batch has it, says which tokens begin a document of a packed
-    row; otherwise end-of-text tokens end them, as far as `keys` mask documents. In training the output
+    "begins", bool of the same shape, which batches of `packed` examples have, says which tokens begin one
+    in a row; otherwise end-of-text tokens end them, as far as `keys` mask documents. In training the output
     holds the loss alone (mean over tokens, nats); without labels, as in validation, the logits (batch,
     sequence, vocab). Validation measures token-weighted cross-entropy; there is no training metric, since
     it would compute the loss a second time.
@@ -33,8 +33,8 @@ class TrainedCausalLM(TrainedModel):
     Raises ConfigError when the model's blocks cannot be told, or `keys` ask of it what it cannot do.
     """
 
-    def __init__(self, model: Any, keys: ModelKeys, end_of_text: int) -> None:
-        _refuse_unfit(model, keys)
+    def __init__(self, model: Any, keys: ModelKeys, end_of_text: int, *, packed: bool = False) -> None:
+        _refuse_unfit(model, keys, packed)
         super().__init__(model, keys, shift_labels=True, eval_metrics=[LanguageCrossEntropy()])
         self.end_of_text = end_of_text if keys.mask_documents else None
         if keys.loss == "fused":
@@ -78,12 +78,13 @@ def _undivided_rows() -> Iterator[None]:
         yield
 
 
-def _refuse_unfit(model: Any, keys: ModelKeys) -> None:
+def _refuse_unfit(model: Any, keys: ModelKeys, packed: bool) -> None:
     config = model.config
-    if keys.mask_documents and getattr(config, "sliding_window", None):
+    if (keys.mask_documents or packed) and getattr(config, "sliding_window", None):
+        remedy = "choose another base for task sft" if packed else "set mask_documents: false"
         raise ConfigError(
             f"model.mask_documents: {type(model).__name__} has sliding-window attention, which the mask would undo; "
-            "set mask_documents: false"
+            f"{remedy}"
         )
     found = [name for name in _LOGIT_SETTINGS if getattr(config, name, None) not in (None, 1.0)]
     if getattr(config, "output_router_logits", False):

@@ -3,8 +3,10 @@
 The fit is Hoffmann et al. 2022's: Huber's loss on differences of logarithms. An interval is where the profile of
 squares stays below a limit. For a linear form that limit is Fisher's F(1, spare points), which gives Student's
 intervals (Bates and Watts 1988, chapter 6). For curved forms, for Huber's weights and for noise that shifts a
-whole run, a parametric bootstrap finds the limit that holds 90 % of the curves drawn around the fit. The
-larger of the two counts: next to the bound E = 0 the bootstrap's is too small (Andrews 2000).
+whole run, a parametric bootstrap finds the limit that holds 90 % of the curves drawn around the fit. How large
+the noise is, is itself drawn for every curve, over chi-square of its degrees of freedom: for a linear form that
+gives F again, and it keeps two runs that lie together by chance from passing for the same. The larger of the
+two limits counts: next to the bound E = 0 the bootstrap's is too small (Andrews 2000).
 """
 
 from collections.abc import Callable
@@ -51,14 +53,31 @@ class Estimate:
     high: float | None = None
 
 
+@dataclass(frozen=True)
+class _Runs:
+    """Mean squares of residuals between the means of runs of `points` each and within them, and degrees of freedom."""
+
+    free: int
+    within: int
+    squares: float
+    noise: float
+    points: float
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of runs, without what noise within them adds to their means."""
+        return max((self.squares - self.noise) / self.points, 0.0) ** 0.5
+
+
 @dataclass
 class _Draws:
-    """Curves drawn around the fit: profiles over `shapes`, every run's shift in them, their least squares."""
+    """Curves drawn around the fit: profiles over `shapes`, their least squares, noise, and every run's shift."""
 
     shapes: Array
     profile: Profile
-    shifts: Array
     least: Array
+    noise: Array
+    shifts: Array
 
 
 class Fitted:
@@ -81,7 +100,9 @@ class Fitted:
         self._curve = self._columns @ self.linear
         squares = float((self.weights * self.residual**2).sum())
         self._variance = max(squares / self.spare, _LEAST_NOISE**2) if self.spare else 0.0
-        self.noise, self.run_noise = self._noises()
+        self._runs = self._analysis() if self.spare else None
+        self.noise = (self._runs.noise if self._runs else self._variance) ** 0.5
+        self.run_noise = self._runs.deviation if self._runs else None
 
     def loss(self, where: Where) -> Array:
         """The curve at other points, without intervals."""
@@ -135,30 +156,35 @@ class Fitted:
 
     def _limit(self, held: Array, least: Array) -> float:
         """Squares up to which a value is in its interval, from those of the draws with the value held at the truth."""
-        ratio = float(np.quantile((held - least) / (least / self.spare), LEVEL))
-        return self._squares + max(ratio, float(fisher.ppf(LEVEL, 1, self.spare))) * self._variance
+        drawn = float(np.quantile(held - least, LEVEL))
+        return self._squares + max(drawn, float(fisher.ppf(LEVEL, 1, self._within)) * self.noise**2)
 
     def _fresh(self, runs: NDArray[np.int64]) -> Array:
         """Relative noise of new losses' mean, for every draw; a run that was fitted has its draw's shift."""
         drawn, known = self._draws, np.unique(self.runs)
         own = [drawn.shifts[:, np.flatnonzero(known == run)[0]] for run in runs if run in known]
-        noise = np.random.default_rng([_SEED, 1]).normal(size=(len(drawn.least), len(runs))) * self.noise
+        noise = np.random.default_rng([_SEED, 1]).normal(size=(len(drawn.least), len(runs))) * drawn.noise
         return np.asarray((noise.sum(1) + (sum(own) if own else 0.0)) / len(runs))
 
-    def _noises(self) -> tuple[float, float | None]:
-        """One-way analysis of variance of the residuals by run."""
-        assert self.residual.ndim == 1
+    def _analysis(self) -> "_Runs | None":
+        """One-way analysis of variance of the residuals by run; None where there are too few points or runs."""
         runs, counts = np.unique(self.runs, return_counts=True)
-        within = self.spare - (len(runs) - 1)
-        if len(runs) < 2 or within < 1:
-            return float(np.sqrt(self._variance)), None
+        free = len(runs) - self.form.of_runs
+        within = self.spare - free
+        if free < 1 or within < 1:
+            return None
         weights = self.weights
         means = np.array([np.average(self.residual[self.runs == one], weights=weights[self.runs == one])
                           for one in runs])  # fmt: skip
         rest = self.residual - means[np.searchsorted(runs, self.runs)]
-        noise = float((weights * rest**2).sum()) / within
-        between = float((counts * (means - np.average(means, weights=counts)) ** 2).sum()) / (len(runs) - 1)
-        return max(noise, _LEAST_NOISE**2) ** 0.5, max((between - noise) / counts.mean(), 0.0) ** 0.5
+        noise = max(float((weights * rest**2).sum()) / within, _LEAST_NOISE**2)
+        between = float((counts * (means - np.average(means, weights=counts)) ** 2).sum()) / free
+        return _Runs(free, within, between, noise, float(counts.mean()))
+
+    @property
+    def _within(self) -> int:
+        """Degrees of freedom of `noise`."""
+        return self._runs.within if self._runs else self.spare
 
     @property
     def _squares(self) -> float:
@@ -168,7 +194,10 @@ class Fitted:
     def _box(self) -> list[tuple[float, float]]:
         """Where the shapes are that losses like these, or draws of them, can be fitted with."""
         axes = len(self.form.shape)
-        reach = self._squares + max(16.0, 2 * float(fisher.ppf(LEVEL, 1, self.spare))) * self._variance
+        reach = max(16.0, 2 * float(fisher.ppf(LEVEL, 1, self.spare))) * self._variance
+        if self._runs:
+            reach = max(reach, 1.5 * float(fisher.ppf(LEVEL, 1, self._runs.free)) * self._runs.squares)
+        reach += self._squares
         box = list(self.form.ranges)
         for _ in range(12):
             values = self._axes(box, _SEARCH[axes])
@@ -201,11 +230,14 @@ class Fitted:
     @cached_property
     def _draws(self) -> _Draws:
         axes = len(self.form.shape)
-        random, count = np.random.default_rng(_SEED), _DRAWS[axes]
-        runs = np.unique(self.runs)
-        shifts = random.normal(size=(count, len(runs))) * (self.run_noise or 0.0)
-        drawn = random.normal(size=(count, len(self.runs))) * self.noise
-        drawn += shifts[:, np.searchsorted(runs, self.runs)]
+        random, count, runs = np.random.default_rng(_SEED), _DRAWS[axes], np.unique(self.runs)
+        noise = self.noise * (self._within / random.chisquare(self._within, size=(count, 1))) ** 0.5
+        shifts = np.zeros((count, len(runs)))
+        if self._runs:  # generalised confidence (Weerahandi 1993): the two mean squares are drawn, then subtracted
+            between = self._runs.squares * self._runs.free / random.chisquare(self._runs.free, size=(count, 1))
+            spread = np.maximum(between - noise**2, 0) / self._runs.points
+            shifts = random.normal(size=shifts.shape) * spread**0.5
+        drawn = random.normal(size=(count, len(self.runs))) * noise + shifts[:, np.searchsorted(runs, self.runs)]
         values = self._axes(self._box, _DRAWN[axes])
         shapes, grid = _product(values), tuple(map(len, values))
         weights = np.ones_like(drawn)
@@ -215,7 +247,7 @@ class Fitted:
             residual = responses - np.einsum("rnp,rp->rn", columns[index], linear)
             weights = _huber_weights(residual, self.spare)
         found = profile(*self._scaled(shapes, drawn, weights), grid)
-        return _Draws(shapes, found, shifts, np.maximum(found.squares.min(1), 1e-300))
+        return _Draws(shapes, found, found.squares.min(1), noise, shifts)
 
 
 def _fit(form: Form, where: Where, losses: Array) -> tuple[Array, Array, Array, Array]:

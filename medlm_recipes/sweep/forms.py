@@ -64,7 +64,8 @@ class Form:
     columns: shapes (G, k) and n points -> (G, n, p). ranges: a low and a high bound of each of the k shape
     parameters. scales: shapes (G, k) -> (G, p), by which linear[p] is multiplied to stand before the plain
     power of tokens or parameters: the columns are those powers over the points' geometric mean, which
-    keeps the solution well conditioned.
+    keeps the solution well conditioned. of_runs: how many parameters a shift of every run's losses can hide
+    in: E alone at one size, where all runs have one curve; E, A and alpha over sizes.
     """
 
     linear: tuple[str, ...]
@@ -72,6 +73,7 @@ class Form:
     ranges: tuple[tuple[float, float], ...]
     columns: Callable[[Array, Where], Array]
     scales: Callable[[Array], Array]
+    of_runs: int = 1
 
     @property
     def parameters(self) -> int:
@@ -110,7 +112,7 @@ def joint_form(points: Where) -> Form:
     def scales(shape: Array) -> Array:
         return _scales(size ** shape[:, 0], middle ** shape[:, 1])
 
-    return Form(("E", "A", "B"), ("alpha", "beta"), (_EXPONENTS, _EXPONENTS), columns, scales)
+    return Form(("E", "A", "B"), ("alpha", "beta"), (_EXPONENTS, _EXPONENTS), columns, scales, of_runs=3)
 
 
 def _middle(values: Array) -> float:

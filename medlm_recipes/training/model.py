@@ -45,7 +45,7 @@ def model_of_run(config: TrainConfig, plan: TrainPlan, manifest: Manifest, check
             add_lora(bare, config.model.lora)
     if headed:
         return TrainedHead(bare, config.model)
-    return TrainedCausalLM(bare, config.model, plan.shards.facts["end_of_text"])
+    return TrainedCausalLM(bare, config.model, plan.shards.facts["end_of_text"], packed=config.task == "sft")
 
 
 def _fresh(config: TrainConfig, plan: TrainPlan, manifest: Manifest, *, weightless: bool) -> Any:

@@ -40,7 +40,7 @@ def evaluations(line: Path, place: Path) -> dict[str, list[str]]:
 
 
 def by_verb(line: Path, run: Path, name: str, tokens: int, out: Path) -> Path:
-    own = evaluations(line, out.parent)[name][1:]
+    own = evaluations(line, run.parent)[name][1:]
     evaluate(
         load_config(EvaluateConfig, RECIPE, [*own, f"checkpoint={run}/checkpoints/tok{tokens}", f"out={out}"]), False
     )

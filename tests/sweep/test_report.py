@@ -143,6 +143,8 @@ def test_gaps_one_budget_and_a_diverged_run(tmp_path: Path) -> None:
     assert summary_table(sweep([bare])).splitlines()[1].split() == ["1,000,000,000", "0.00", "–"]
     diverged = gap(series(budgets=(1e9, 2e9)), 2e9, validation={"pubmed": Validation(None, None, None)})
     assert "not finite" in Page(written(sweep([diverged]), tmp_path / "b")).text
+    unasked = Page(written(sweep([series(budgets=(1e9, 2e9), benchmarks=())]), tmp_path / "d"))
+    assert "Benchmarks" not in unasked.text and "guessing at" not in unasked.text
     lost = gap(series(budgets=(1e9,)), 1e9, validation={"pubmed": Validation(None, None, None)})
     assert "no finite validation loss at these budgets" in Page(written(sweep([lost]), tmp_path / "c")).text
 
