@@ -1,10 +1,11 @@
 """How far preflight's predictions are from what was published.
 
-    python benchmarks/preflight.py [throughput] [published] [figures] [tracker] [depth] [recipes] [reference]
+    python benchmarks/preflight.py [PART ...]
 
 throughput: every row of the throughput table is left out of the fit in turn, then all rows of a model size
 together, and predicted from the others. published: two published runs, by the code that they ran, and this
-package's recipes beside them. The others are of memory: see preflight_memory.py. Without a word all are run.
+package's recipes beside them. operators: the closed form of the work beside what is counted. figures, tracker,
+depth, recipes and reference are of memory: see preflight_memory.py. Without a word all are run.
 """
 
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from preflight_memory import depth, figures, recipes, reference, tracker
+from preflight_memory import depth, figures, gpt2, recipes, reference, tracker
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import PreflightConfig
@@ -29,20 +30,19 @@ from medlm_recipes.preflight.calibration import (
     work_of_row,
 )
 from medlm_recipes.preflight.devices import DEVICES, peak_of
-from medlm_recipes.preflight.time import OTHER_WORK, StepTime, estimate_time, step_time
-from medlm_recipes.preflight.work import LLAMA, Blocks, Code, Layout
+from medlm_recipes.preflight.memory_setup import setup_of
+from medlm_recipes.preflight.memory_simulator import Simulator
+from medlm_recipes.preflight.time import OTHER_WORK, StepTime, estimate_time, layout_of, step_time
+from medlm_recipes.preflight.work import GPT2, LLAMA, Blocks, Layout, blocks_of, code_of, optimizer_traffic, work_of
 from medlm_recipes.token_math import parse_tokens
 
 YAMLS = Path(__file__).parents[1] / "yamls/train"
 GPUS = ("a100-40gb", "a100-80gb", "h100-80gb")
 
-# Hugging Face's GPT-2 as it ships (gelu_new of elementary operators, dropout 0.1, logits in fp32) under CUDA autocast;
-# counted on the model over fake CUDA tensors.
-HF_GPT2 = Code(966, 0, 0, 376, 0, 0, logits=48, chunked=False)
-
 
 def main() -> None:
-    parts = {part.__name__: part for part in (throughput, published, figures, tracker, depth, recipes, reference)}
+    of_time, of_memory = (throughput, published, operators), (figures, tracker, depth, recipes, reference)
+    parts = {part.__name__: part for part in (*of_time, *of_memory)}
     for name in sys.argv[1:] or parts:
         parts[name]()
         print()
@@ -109,15 +109,20 @@ def said(errors: list[float]) -> str:
 
 
 def biomedlm() -> None:
-    """Its micro-batch was not published. 8 sequences of its code fit a rank of 40 GB with checkpointing, 4 without."""
+    """Hugging Face's GPT-2 as it ships, its operators counted. The micro-batch was not published: 8 sequences fit a
+    rank of 40 GB with checkpointing, 4 without."""
     print("BioMedLM 2.7B, 300B tokens on 128 A100-40GB: published about 6.25 days (model card)")
     blocks = Blocks(32, 2560, 2560, 10240, gated=False, vocab=28_896, positions=1024, tied=True)
-    for micro_batch, checkpointing in ((8, True), (4, False)):
-        layout = Layout(1024, micro_batch, 8 // micro_batch, 128, 128, 8, checkpointing=checkpointing)
-        step = step_time(blocks, HF_GPT2, layout, "a100-40gb")
-        seconds = 300e9 * step.seconds / (layout.tokens * 128)
-        how = f"their code, micro-batch {micro_batch}, {'with' if checkpointing else 'without'} checkpointing"
-        print(f"  {how:55} {interval(seconds, step.error, 86_400)} days: {inside(6.25 * 86_400, seconds, step.error)}")
+    with Simulator() as simulator:
+        for micro_batch, checkpointing in ((8, True), (4, False)):
+            settings = {"micro_batch": micro_batch, "activation_checkpointing": checkpointing}
+            counted = simulator.operators(gpt2("gelu_new", 0.1, autocast=True, **settings))
+            layout = Layout(1024, micro_batch, 8 // micro_batch, 128, 128, 8, checkpointing=checkpointing)
+            step = step_time(blocks, GPT2, layout, "a100-40gb", counted=counted)
+            seconds = 300e9 * step.seconds / (layout.tokens * 128)
+            how = f"their code, micro-batch {micro_batch}, {'with' if checkpointing else 'without'} checkpointing"
+            days, verdict = interval(seconds, step.error, 86_400), inside(6.25 * 86_400, seconds, step.error)
+            print(f"  {how:55} {days} days: {verdict}", flush=True)
     ours("biomedlm-2.7b", "a100-40gb-128")
 
 
@@ -140,6 +145,28 @@ def meditron() -> None:
         f"  {'their code':55} {interval(seconds, step.error, 3_600)} hours: {inside(332 * 3600, seconds, step.error)}"
     )
     ours("meditron-70b", "a100-80gb-128")
+
+
+def operators() -> None:
+    """Closed form of a micro-batch's work over what is counted on the very model."""
+    print(f"{'closed form / counted':22} {'matrices':>9} {'attention':>10} {'traffic':>8}")
+    with Simulator() as simulator:
+        for recipe in sorted(path.stem for kind in ("biomedlm", "meditron") for path in YAMLS.glob(f"{kind}-*.yaml")):
+            for checkpointing in ("false", "true"):
+                given = ["cluster=a100-80gb-128", f"parallel.activation_checkpointing={checkpointing}"]
+                given += ["parallel.tensor_parallel=1", "parallel.micro_batch=4", "global_batch=512"]
+                config = load_config(PreflightConfig, YAMLS / f"{recipe}.yaml", given)
+                keys = config.preflight
+                assert keys.vocab_size and keys.sequence_length
+                counted = simulator.operators(setup_of(config, keys.vocab_size, keys.sequence_length, 0, 128))
+                layout = layout_of(config, keys.sequence_length, 128)
+                blocks = blocks_of(config.model, keys.vocab_size, keys.sequence_length)
+                assert blocks
+                work = work_of(blocks, code_of(config.model), layout)
+                traffic = work.traffic - optimizer_traffic(blocks, layout)
+                shares = (work.matmul / counted["matmul"], work.attention / counted["attention"])
+                how = f"{recipe}{', again' if checkpointing == 'true' else ''}"
+                print(f"{how:22} {shares[0]:9.4f} {shares[1]:10.4f} {traffic / counted['traffic']:8.3f}", flush=True)
 
 
 def ours(recipe: str, cluster: str) -> None:

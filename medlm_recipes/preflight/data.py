@@ -60,16 +60,16 @@ def data_use(facts: Facts) -> DataUse:
     plan = facts.plan
     if not plan.rows:
         return DataUse(UNKNOWN, [], None, None)
-    found = uses(plan.shards.facts["splits"]["train"], plan.rows, plan.sequence_length, plan.end)
+    found = uses(plan.shards.facts["splits"]["train"], plan.rows, plan.row_tokens, plan.end)
     return DataUse(facts.data_from, found, plan.pass_tokens, plan.end / plan.pass_tokens)
 
 
-def check_data(use: DataUse) -> Check:
-    """Up to four epochs repeated text is nearly as good as fresh (Muennighoff et al. 2023)."""
+def check_data(use: DataUse, task: str) -> Check:
+    """Up to four epochs repeated text is nearly as good as fresh (Muennighoff et al. 2023); examples are repeated."""
     if use.passes is None:
         return Check("data", NOT_CHECKED, "no shards, and the recipe does not state preflight.train_tokens")
     found = [notice.removeprefix("notice: ") for notice in notices(use.sources)]
-    if found:
+    if found and task == "text":
         return Check("data", WARN, "; ".join(found))
     most = max(source.epochs for source in use.sources)
     return Check("data", PASS, f"no source is seen more than {most:.2f} times (by {use.known_from})")
@@ -78,7 +78,7 @@ def check_data(use: DataUse) -> Check:
 def disk_of(config: TrainConfig, plan: TrainPlan, parameters: int) -> Disk:
     saved, standing = _checkpoints(config, plan)
     rows = sum(counts["samples"] for split in plan.shards.facts["splits"].values() for counts in split.values())
-    unpacked = rows * plan.sequence_length * _token_bytes(plan) or None
+    unpacked = rows * plan.row_tokens * _token_bytes(plan) or None
     return Disk(parameters * SAVED_BYTES, saved, standing, unpacked, _stored(config))
 
 
@@ -105,7 +105,7 @@ def validation_share(config: TrainConfig, plan: TrainPlan) -> tuple[int, int, fl
     A token's forward pass is a third of a training step on it, or a quarter where blocks run twice.
     """
     splits = [read_shards(stream.shards).facts["splits"]["validation"][stream.source] for stream in plan.validation]
-    tokens = sum(counts["samples"] for counts in splits) * plan.sequence_length
+    tokens = sum(counts["samples"] for counts in splits) * plan.row_tokens
     times = sum(len(events) for events in _events(plan, config.validation_interval))
     forward = 1 / (4 if config.parallel.activation_checkpointing else 3)
     return times, tokens, times * tokens * forward / (plan.end - plan.start)
@@ -128,7 +128,13 @@ def _stored(config: TrainConfig) -> int | None:
     return total or None
 
 
+def host_bytes(config: TrainConfig, parameters: int) -> int:
+    """Memory of a host that fp32 weights take while they are made or read: by rank 0, or by each of its ranks."""
+    ranks = 1 if config.parallel.spreads_weights else config.hardware.devices_per_node
+    return 4 * parameters * ranks
+
+
 def loading_of(config: TrainConfig, plan: TrainPlan, tokens_per_second: float) -> Loading:
     """Ranks that share matrices read the same rows, each for itself."""
     tokens = tokens_per_second * config.parallel.tensor_parallel / config.hardware.nodes
-    return Loading(tokens, tokens / plan.sequence_length, tokens * _token_bytes(plan))
+    return Loading(tokens, tokens / plan.row_tokens, tokens * _token_bytes(plan))

@@ -1,6 +1,6 @@
 """What train asks before its first step on GPUs: whether the run can fit at all. Formulas alone, no simulation."""
 
-from medlm_recipes.config.train import TrainConfig
+from medlm_recipes.config.train import HEADED, TrainConfig
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.preflight.memory_closed_form import closed_form
 from medlm_recipes.preflight.memory_setup import setup_of
@@ -9,14 +9,20 @@ SURE = 0.9
 """Share of the closed form that a rank needs for certain."""
 
 
+def is_simulated(config: TrainConfig) -> bool:
+    """Whether a step is that of a language model all of whose weights are trained: no adapters, no head."""
+    return config.model.lora is None and config.task not in HEADED
+
+
 def refuse_what_cannot_fit(
     config: TrainConfig, vocab_size: int, sequence_length: int, ranks: int, device_bytes: int
 ) -> None:
     """Raise ConfigError where even SURE of the closed form is more than a GPU of `device_bytes` has.
 
-    Nothing is refused of an hf model, whose shape the recipe does not state, or under preflight.override.
+    Nothing is refused of an hf model, whose shape the recipe does not state, of what is_simulated says no to,
+    or under preflight.override.
     """
-    if config.preflight.override:
+    if config.preflight.override or not is_simulated(config):
         return
     peak = closed_form(setup_of(config, vocab_size, sequence_length, 0, ranks))
     if peak is None or SURE * peak.total <= device_bytes:

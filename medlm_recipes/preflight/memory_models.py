@@ -13,9 +13,12 @@ from composer.models import ComposerModel
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from medlm_recipes.config.model import ModelKeys
-from medlm_recipes.models.building import build_model
+from medlm_recipes.models.building import build_model, grow_vocabulary
 from medlm_recipes.models.causal_lm import TrainedCausalLM
 from medlm_recipes.preflight.memory_mpt import MPT
+from medlm_recipes.token_math import padded_vocabulary
+from medlm_recipes.training.checkpoints import shape_of_checkpoint
+from medlm_recipes.training.run_folder import is_checkpoint
 
 _END_OF_TEXT = 0  # of models that are given without a tokenizer
 
@@ -51,6 +54,10 @@ def _recipe(keys: dict[str, Any], vocab_size: int, sequence_length: int, end_of_
     """The recipe's model. Kernels that are not on this machine keep what SDPA's flash kernel keeps."""
     given = ModelKeys(**keys)
     attention = "sdpa" if given.attention in ("auto", "flash_attention_2") else given.attention
+    if given.pretrained and is_checkpoint(given.pretrained):
+        model = shape_of_checkpoint(given.pretrained, attention)
+        grow_vocabulary(model, padded_vocabulary(vocab_size, given.pad_vocab_to_multiple_of))
+        return model
     return build_model(replace(given, attention=attention), vocab_size, sequence_length, end_of_text)
 
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from medlm_recipes.preflight import memory_models
+from medlm_recipes.preflight.memory_models import build
 from medlm_recipes.preflight.memory_setup import RankSetup
 
 # Operators that move nothing: views that do not say so, and memory that nobody has written yet.
@@ -62,7 +62,7 @@ def count(setup: RankSetup, depth: int) -> dict[str, Any]:
 
     Under `fake_cuda`. The parameters' own gathering and reduction are communication and stay outside.
     """
-    model, blocks, whole, _ = memory_models.build(setup.model, depth)
+    model, blocks, whole, _ = build(setup.model, depth)
     if setup.activation_checkpointing:
         apply_ac(model, True, False, generate_composer_model_check_fn(model))
     precision = Precision.AMP_BF16 if setup.autocast else Precision.FP32

@@ -143,6 +143,8 @@ def _storage(report: Report) -> str:
         )
         if disk.shards:
             said.append(f"The shards take {in_bytes(disk.shards)} unpacked.")
+    if report.host_bytes:
+        said.append(f"While weights are read they take {in_bytes(report.host_bytes)} of a host's memory.")
     if load := report.loading:
         said.append(
             f"Each host's dataloaders must deliver {load.tokens:,.0f} tokens ({load.rows:,.0f} rows, "

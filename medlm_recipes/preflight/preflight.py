@@ -11,8 +11,9 @@ from medlm_recipes.models.shape import shape_of
 from medlm_recipes.preflight.base import blocks_of_base, read_base
 from medlm_recipes.preflight.check import NOT_CHECKED, Check
 from medlm_recipes.preflight.checks import check_memory, checks_of
-from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of, validation_share
+from medlm_recipes.preflight.data import check_data, data_use, disk_of, host_bytes, loading_of, validation_share
 from medlm_recipes.preflight.facts import SHARDS, Facts, gather
+from medlm_recipes.preflight.gate import is_simulated
 from medlm_recipes.preflight.memory import MemoryReport, memory_report
 from medlm_recipes.preflight.memory_setup import setup_of
 from medlm_recipes.preflight.memory_simulator import SimulationError, Simulator
@@ -24,6 +25,8 @@ from medlm_recipes.token_math import in_words
 from medlm_recipes.training.plan import TrainPlan
 
 DATA = "preflight.json"
+
+_NOT_SIMULATED = "adapters and heads are not simulated, only the training of all weights of a language model"
 
 
 def preflight(config: TrainConfig, dry_run: bool) -> None:
@@ -66,13 +69,14 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
         time=time,
         data=use,
         disk=disk_of(config, plan, parameters) if parameters else None,
+        host_bytes=host_bytes(config, parameters) if parameters else None,
         loading=loading_of(config, plan, time.tokens_per_second) if time else None,
         schedule=schedule_of(config, plan),
         checks=[
             check_memory(memory, missing.get("memory", "")),
             *facts.checks,
             *([base.check] if base else []),
-            check_data(use),
+            check_data(use, config.task),
             *checks_of(config, facts, parameters),
             _rehearsal(config, facts, rehearsed),
         ],
@@ -92,6 +96,9 @@ def _size(parameters: int | None) -> str:
 
 def _memory(config: TrainConfig, facts: Facts, simulator: Simulator, missing: dict[str, str]) -> MemoryReport | None:
     plan, device = facts.plan, config.hardware.device
+    if not is_simulated(config):
+        missing["memory"] = _NOT_SIMULATED
+        return None
     if device is None or device == "cpu" or not facts.laid_out:
         missing["memory"] = "no GPU is named" if facts.laid_out else "the batch does not lie evenly on the ranks"
         return None
@@ -107,6 +114,9 @@ def _time(
     config: TrainConfig, facts: Facts, blocks: Blocks | None, simulator: Simulator, missing: dict[str, str]
 ) -> TimeEstimate | None:
     plan = facts.plan
+    if not is_simulated(config):
+        missing["time"] = _NOT_SIMULATED
+        return None
     if not facts.laid_out:
         missing["time"] = "the batch does not lie evenly on the ranks"
         return None

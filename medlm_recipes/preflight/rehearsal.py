@@ -52,6 +52,8 @@ def rehearse(config: TrainConfig, facts: Facts) -> Check:
     width, batch and length are small, precision is fp32. Rows are the first of the recipe's shards, or
     made of a closed world where there are none.
     """
+    if config.task != "text":
+        return Check("rehearsal", NOT_CHECKED, f"only task text is rehearsed, not {config.task}")
     with tempfile.TemporaryDirectory(prefix="medlm-recipes-rehearsal-") as folder:
         place = Path(folder)
         try:

@@ -49,13 +49,17 @@ class Landmark:
 
 @dataclass(frozen=True)
 class Report:
-    """memory, time: None where `missing` says why, by the name of the field; loading goes with time."""
+    """memory, time: None where `missing` says why, by the name of the field; loading goes with time.
+
+    host_bytes: of the first host's memory, or of each one's, that the weights take while they are read.
+    """
 
     run: Run
     memory: MemoryReport | None
     time: TimeEstimate | None
     data: DataUse
     disk: Disk | None
+    host_bytes: int | None
     loading: Loading | None
     schedule: list[Landmark]
     checks: list[Check]
@@ -223,6 +227,8 @@ def _data_lines(report: Report) -> Iterator[str]:
         if disk.shards:
             stored = f"; {in_bytes(disk.stored)} as they lie there" if disk.stored else ""
             yield f"{'':<10}shards: {in_bytes(disk.shards)} unpacked{stored}"
+    if report.host_bytes:
+        yield f"{'HOST':<10}{in_bytes(report.host_bytes)} of a host's memory for the weights while they are read"
     if loading:
         rate = f"{loading.tokens:,.0f} tokens/s, {loading.rows:,.0f} rows/s, {loading.bytes / 1e6:,.1f} MB/s"
         yield f"{'LOADING':<10}{rate} a host"

@@ -7,7 +7,9 @@ import pytest
 from launch import ROOT, done, recipe, refused
 
 from medlm_recipes.config.loading import load_config
+from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.config.train import OptimizerKeys, PreflightConfig
+from medlm_recipes.models.building import build_model
 from medlm_recipes.preflight.check import FAIL, NOT_CHECKED, PASS, WARN
 from medlm_recipes.preflight.checks import check_memory, weight_decay
 from medlm_recipes.preflight.data import check_data, data_use, disk_of, loading_of
@@ -97,14 +99,31 @@ def test_the_data_that_a_recipe_states_is_held_against_its_budget() -> None:
 
     config, facts = stated("preflight.train_tokens.replay=4_000_000tok")
     epochs = {source.source: source.epochs for source in data_use(facts).sources}
-    assert epochs["replay"] == pytest.approx(1.04, abs=0.01) and check_data(data_use(facts)).outcome == PASS
+    assert epochs["replay"] == pytest.approx(1.04, abs=0.01)
+    assert check_data(data_use(facts), "text").outcome == PASS
     disk = disk_of(config, facts.plan, 68_976_648_192)
     assert (disk.saved, disk.standing) == (49, 8) and disk.checkpoint == 12 * 68_976_648_192
     loading = loading_of(config, facts.plan, 16_000.0)
     assert (loading.tokens, loading.bytes) == (1_000, 2_000)
     mixture = "data.mixture={guidelines: 0.01, pubmed-abstracts: 0.12, pubmed-papers: 0.86, replay: 0.01}"
-    repeated = check_data(data_use(stated(mixture)[1]))
+    repeated = check_data(data_use(stated(mixture)[1]), "text")
     assert repeated.outcome == WARN and "guidelines 4.5 times" in repeated.found
+
+
+def test_a_base_is_known_by_its_config(line: Path, tmp_path: Path) -> None:
+    keys = ModelKeys(name="llama", n_layer=2, n_head=4, n_kv_head=2, n_embd=64, n_ffn=128)
+    model = build_model(keys, 800, 256, 0)
+    model.save_pretrained(tmp_path / "base")
+    unstated = ["model.name=hf", "model.n_layer=null", "model.n_head=null", "model.n_embd=null"]
+    base = [*unstated, f"model.pretrained={tmp_path}/base"]
+    report = on_line(line, *base)
+    assert outcomes(report)["pretrained"] == PASS and outcomes(report)["initial loss"] == NOT_CHECKED
+    assert report.run.parameters == pytest.approx(model.num_parameters(), rel=0.01)
+    assert report.host_bytes == 4 * report.run.parameters
+    absent = on_line(line, *unstated, "model.pretrained=nowhere")
+    assert outcomes(absent)["pretrained"] == NOT_CHECKED and "nowhere" in found(absent, "pretrained")
+    adapters = on_line(line, *base, "model.lora={r: 4, alpha: 8}")
+    assert "adapters" in adapters.missing["memory"] and outcomes(adapters)["memory"] == NOT_CHECKED
 
 
 @pytest.mark.parametrize(
