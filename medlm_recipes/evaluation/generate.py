@@ -1,5 +1,7 @@
 """The generate verb: what a model writes to prompts of the command line, for research only."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -41,7 +43,8 @@ def generate(config: GenerateConfig, dry_run: bool) -> None:
         "top_p": config.top_p,
     }
     requests = [Instance("generate_until", {}, (text, arguments), 0) for text in texts for _ in range(config.samples)]
-    answers = iter(subject.generate_until(requests))
+    with redirect_stdout(sys.stderr):  # the answers alone can be piped on
+        answers = iter(subject.generate_until(requests))
     for prompt in config.prompts:
         print(f"> {prompt}")
         for _ in range(config.samples):

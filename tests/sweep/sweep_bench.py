@@ -9,7 +9,7 @@ import yaml
 from launch import ROOT
 
 from medlm_recipes.config.evaluate import EvaluateConfig
-from medlm_recipes.config.loading import load_config, resolved
+from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.sweep import SweepConfig
 from medlm_recipes.config.train import TrainConfig
 from medlm_recipes.evaluation.evaluate import evaluation_manifest
@@ -107,7 +107,6 @@ def save_checkpoint(recipe: TrainConfig, tokens: int) -> Path:
     folder.mkdir(parents=True)
     (folder / "rank0.pt").write_bytes(b"weights")
     manifest = run_manifest(plan_training(recipe, 2))
-    assert manifest.config == resolved(recipe)
     manifest.facts |= {
         "tokens": tokens,
         "steps": tokens // STEP,
