@@ -1,6 +1,7 @@
 """Both designs of a sweep on the closed world, for real: do more tokens pay, and is a branch worth a run of its own?
 
     python benchmarks/sweep.py FOLDER [--last TOKENS] [--alone N] [--kills N] [--ranks N] [--seed N]
+        [--world KEY=VALUE ...] [--train KEY=VALUE ...]
 
 Makes the quickstart's world in FOLDER (what is there is not made again), then sweeps five doubling budgets up to
 TOKENS in design branch and in design checkpoints, prints both, and trains N of the budgets as runs of their own with
@@ -45,9 +46,9 @@ def run(*words: str) -> float:
     return time.monotonic() - began
 
 
-def make_line(folder: Path) -> None:
+def make_line(folder: Path, world: list[str]) -> None:
     shards = [f"documents={folder}/documents", f"tokenizer={folder}/tokenizer", f"out={folder}/shards"]
-    run("recipes/generate_closed_world.py", f"{QUICK}/world.yaml", f"out={folder}/world")
+    run("recipes/generate_closed_world.py", f"{QUICK}/world.yaml", f"out={folder}/world", *world)
     run("recipes/prepare_corpus.py", f"{QUICK}/corpus.yaml", f"inputs={folder}/world/pubmed", f"out={shards[0][10:]}")
     run("recipes/train_tokenizer.py", f"{QUICK}/tokenizer.yaml", shards[0], f"out={folder}/tokenizer")
     run("recipes/convert_text_to_mds.py", f"{QUICK}/shards.yaml", *shards)
@@ -57,7 +58,7 @@ def write_recipe(folder: Path, name: str, asked: argparse.Namespace, last: int, 
     """A sweep recipe called `name`: five doublings up to `last`, runs and report in FOLDER/name."""
     first = last // 16
     given = {"shards": f"{folder}/shards", "tokenizer": f"{folder}/tokenizer"}
-    overrides = [*(f"{key}={value}" for key, value in given.items()), f"scheduler.warmup={first // 2}tok"]
+    overrides = [*(f"{key}={value}" for key, value in given.items()), f"scheduler.warmup={first // 2}tok", *asked.train]
     budgets = [first * 2**power for power in range(5)]
     if more.get("design") == "checkpoints":
         saved = ",".join(f"{budget}tok" for budget in budgets[:-1])
@@ -150,10 +151,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--world", nargs="*", default=[], help="overrides of the quickstart's world.yaml")
+    parser.add_argument("--train", nargs="*", default=[], help="overrides of the quickstart's train.yaml")
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    make_line(folder)
+    make_line(folder, asked.world)
     branch = write_recipe(folder, "branch", asked, asked.last)
     checkpoints = write_recipe(folder, "checkpoints", asked, asked.last, design="checkpoints")
     seconds = [run("recipes/sweep.py", str(recipe)) for recipe in (branch, checkpoints)]
