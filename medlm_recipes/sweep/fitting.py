@@ -282,6 +282,8 @@ def _fit(form: Form, where: Where, losses: Array) -> tuple[Array, Array, Array, 
     theta = descend(theta, np.inf)
     for _ in range(3 if spare else 0):
         theta = descend(theta, _delta(residuals(theta)[None], spare)[0])
+    if theta[0] < 1e-9 * losses.min():  # at its bound, which the search comes near to only
+        theta[0] = 0.0
     residual = residuals(theta)
     return theta[:p], theta[p:], residual, _huber_weights(residual[None], max(spare, 1))[0]
 

@@ -90,15 +90,15 @@ def write_report(sweep: Sweep, folder: Path) -> None:
 
 def _loss_panels(sweep: Sweep, source: str) -> Iterator[Panel]:
     sizes = sweep.findings.sizes
-    fitted = any(source in size.fits for size in sizes)
-    checked = any(size.fits[source][0].held_out for size in sizes if source in size.fits)
+    fits = [size.fits[source][0] for size in sizes if source in size.fits]
+    band = f" with its {INTERVAL}" if any(fit.spare for fit in fits) else ""
     yield Panel(
         f"loss-{source}",
         draw_loss(sizes, sweep.series, source),
         f"Validation loss on {source} against training tokens; its values stand in the tables below",
         "Validation loss; lower is better."
-        + (f" Line: the fitted curve with its {INTERVAL}, dashed beyond the largest budget." if fitted else "")
-        + (" Hollow diamond: the largest budget as foretold without it." if checked else ""),
+        + (f" Line: the fitted curve{band}, dashed beyond the largest budget." if fits else "")
+        + (" Hollow diamond: the largest budget as foretold without it." if any(fit.held_out for fit in fits) else ""),
     )
     yield Panel(
         f"gain-{source}",
