@@ -69,5 +69,16 @@ def check_recipe(run: Path, config: dict[str, Any], inputs: dict[str, str], mani
 
 def computed(config: dict[str, Any]) -> dict[str, Any]:
     """The keys of a resolved train recipe that decide what is computed."""
-    kept = decisive(config, leave_out=_FREE_ON_RESUME)
+    kept = _spelled_alike(decisive(config, leave_out=_FREE_ON_RESUME))
     return kept | {"parallel": decisive(config["parallel"], leave_out=LAYOUT)}
+
+
+def _spelled_alike(value: Any) -> Any:
+    """With 200_000tok, as a recipe may have it, as 200000tok, as a run keeps it."""
+    if isinstance(value, dict):
+        return {name: _spelled_alike(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_spelled_alike(one) for one in value]
+    if isinstance(value, str) and value.endswith("tok"):
+        return value.replace("_", "")
+    return value
