@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM ?= true
 # One thread a rank keeps two CPU ranks from fighting over two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test test-all lint clean
 
 # Uncompiled: of 6.5 GB of modules few are imported, and those are compiled then.
 $(READY): pyproject.toml constraints.txt
@@ -32,8 +32,14 @@ quickstart: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python recipes/sweep.py yamls/quickstart/sweep.yaml
 
 # Two at a time, a file each: a launch is mostly single-threaded imports.
+PYTEST = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) $(SERVING)/.ready
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not thorough"
+
+# With those that take long: more layouts, hosts, rollbacks, a rehearsal.
+test-all: $(READY) $(SERVING)/.ready
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

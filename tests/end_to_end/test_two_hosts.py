@@ -82,6 +82,7 @@ def store(hosts: None, tmp_path: Path) -> Iterator[str]:
     server.communicate()
 
 
+@pytest.mark.thorough
 def test_two_hosts_with_a_disk_each_train_like_one_and_leave_a_whole_copy(
     store: str, trained: Path, line: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_hybrid_sharding_2x2_equals_one_rank(one_rank: Path, hybrid: Path) -> No
     assert_alike(one_rank, hybrid)
 
 
+@pytest.mark.thorough
 def test_hybrid_sharding_saves_one_replica_and_resumes_to_the_same_end(hybrid: Path, train: Train) -> None:
     checkpoint = hybrid / "checkpoints" / f"tok{20 * STEP_TOKENS}"
     files = {path.name for path in checkpoint.iterdir()}
@@ -99,11 +100,13 @@ def test_tensor_parallelism_1x2_equals_one_rank(divided: Path, train: Train) -> 
     assert [row["tokens"] for row in rows(divided, "train")] == [row["tokens"] for row in rows(one, "train")]
 
 
+@pytest.mark.thorough
 def test_tensor_parallelism_resumes_to_the_same_end(divided: Path, train: Train) -> None:
     again = train(2, *TP, after=(divided, 20))
     assert (again / "metrics.jsonl").read_text() == (divided / "metrics.jsonl").read_text()
 
 
+@pytest.mark.thorough
 def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: Train) -> None:
     """Four ranks as 2x2, then sharded alone: what a run is laid over may change, its samples do not."""
     four = train(4, *TP, "parallel.activation_checkpointing=true", after=(divided, 10))

@@ -18,6 +18,7 @@ def order(line: Path, windows: list[list[int | None]], *, taken: int = 0, worker
     return json.loads(answer.stdout.splitlines()[-1])
 
 
+@pytest.mark.thorough
 def test_windows_are_passed_over_wherever_a_run_stands(line: Path) -> None:
     first, second = order(line, [])
     assert first != second
