@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from launch import ROOT
 
 Batches = list[list[int]]
