@@ -42,7 +42,9 @@ def verb(name: str, *words: str) -> None:
 
 
 def make_quickstart(folder: Path, ranks: int) -> Path:
-    """The last checkpoint of the quickstart's run."""
+    """The last checkpoint of the quickstart's run, which is made unless it is done."""
+    if (folder / "run/manifest.json").is_file():
+        return checkpoint_folders(folder / "run")[0]
     shards = [f"documents={folder}/documents", f"tokenizer={folder}/tokenizer", f"out={folder}/shards"]
     verb("generate_closed_world", f"{QUICK}/world.yaml", f"out={folder}/world")
     verb("prepare_corpus", f"{QUICK}/corpus.yaml", f"inputs={folder}/world/pubmed", f"out={folder}/documents")
@@ -129,7 +131,7 @@ def main() -> None:
     better = after[0] - before[0] > 2 * math.hypot(before[1], after[1])
     print(f"options  pretrained, by likelihood {said(before)}; fine-tuned head {said(after)}; {took:.0f} s", flush=True)
 
-    head, took = bench.tune("claims", "claims", tokenizer, ["task=classification"], [])
+    head, took = bench.tune("claims", "claims", tokenizer, ["task=classification"], ["max_duration=6ep"])
     results = bench.score(head, "claims", f"{TASKS}/biomedlm.yaml")
     truth = accuracy(results)
     majority = 0.5  # as many claims are true as false

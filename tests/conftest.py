@@ -46,6 +46,21 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No hub. Its library keeps the sessions that it opened meanwhile, which refuse ever after: they go."""
+    import datasets
+    import huggingface_hub.constants
+    from huggingface_hub.utils import reset_sessions
+
+    for module in (datasets.config, huggingface_hub.constants):
+        monkeypatch.setattr(module, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    reset_sessions()
+    yield
+    reset_sessions()
+
+
 @pytest.fixture(scope="session")
 def marked(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The line's text with GAP-Replay's markers, its tokenizer in Llama 2's form: 790 tokens in base/, 804 extended."""

@@ -94,3 +94,5 @@ class ExamplesConfig:
             yield "labels", f"{self.labels} have a meaning for task classification only, not for {self.task}"
         if len(set(self.labels)) != len(self.labels):
             yield "labels", f"{self.labels} name one twice"
+        if self.prompt != PromptKeys() and (self.task != "sft" or self.format in ("pairs", "chat")):
+            yield "prompt", f"puts questions into words for task sft; format {self.format} for {self.task} has its own"

@@ -18,15 +18,7 @@ from medlm_recipes.errors import ConfigError, DataError
 from medlm_recipes.evaluation.benchmark import read_benchmark
 from medlm_recipes.manifest import read_manifest
 
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import datasets
-    import huggingface_hub.constants
-
-    for module, name in ((datasets.config, "HF_HUB_OFFLINE"), (huggingface_hub.constants, "HF_HUB_OFFLINE")):
-        monkeypatch.setattr(module, name, True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def dataset(folder: Path, **splits: list[dict[str, Any]]) -> Path:

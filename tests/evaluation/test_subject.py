@@ -40,6 +40,7 @@ def test_a_hugging_face_folder_is_loaded_as_lm_eval_loads_it(folder: Path) -> No
     assert rounded != found and [value for value, _ in rounded] == pytest.approx([value for value, _ in found], rel=0.1)
 
 
+@pytest.mark.usefixtures("offline")
 def test_a_hub_id_is_the_folder_of_its_files(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the hub library's own cache, as a download leaves it."""
     repository, commit = tmp_path / "models--someone--tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -47,7 +48,6 @@ def test_a_hub_id_is_the_folder_of_its_files(folder: Path, tmp_path: Path, monke
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for revision in (None, commit):
         found = locate("someone/tiny", revision)
         assert Path(found).samefile(repository / "snapshots" / commit) and identity(found) == identity(str(folder))

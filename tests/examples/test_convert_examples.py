@@ -241,6 +241,7 @@ def test_real_questions_and_their_contamination(convert: Convert, tmp_path: Path
         (["task=sft", "format=multiple_choice", "labels=[a,b]"], "labels: ['a', 'b'] have a meaning"),
         (["task=classification", "format=multiple_choice"], "task: classification cannot be learnt from format"),
         (["prompt.conclusion=The end."], "prompt.conclusion: 'The end.' names neither"),
+        (["prompt.system=Be brief."], "prompt: puts questions into words for task sft"),
         (["prompt.conclusion='{wrong}'"], "prompt.conclusion"),
     ],
 )
