@@ -1,10 +1,14 @@
 """How tests run the recipes: as a user does, in a process of their own."""
 
+import io
 import os
+import runpy
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from medlm_recipes.callbacks.metrics import read_rows
 
@@ -51,6 +55,20 @@ def rows(run: Path, split: str = "train") -> list[dict[str, Any]]:
 def recipe(verb: str, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """`python recipes/<verb>.py <arguments>` from the repository's root."""
     return _run([sys.executable, f"recipes/{verb}.py", *map(str, arguments)], timeout)
+
+
+def verb(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """As `recipe`, but in this process, which has the stack imported: seconds less for a question of a moment."""
+    script = ROOT / f"recipes/{name}.py"
+    command = [str(script), *map(str, arguments)]
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    with chdir(ROOT), mock.patch.object(sys, "argv", command), redirect_stdout(out), redirect_stderr(errors):
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as leaving:
+            assert isinstance(leaving.code, int)
+            code = leaving.code
+    return subprocess.CompletedProcess(command, code, out.getvalue(), errors.getvalue())
 
 
 def composer_command(ranks: int, verb: str, *arguments: str | Path) -> list[str]:

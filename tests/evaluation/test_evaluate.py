@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused
+from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, verb
 
 from medlm_recipes.tokenization.loading import load_tokenizer
 
@@ -85,10 +85,10 @@ def test_two_ranks_give_the_same_scores_in_the_same_order(
 
 def test_unfit_checkpoints_and_tasks_are_refused(line: Path, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    refused(recipe("evaluate", *arguments(line, trained, out)), str(trained))
-    refused(recipe("evaluate", *arguments(line, line, out)), "neither a checkpoint")
+    refused(verb("evaluate", *arguments(line, trained, out)), str(trained))
+    refused(verb("evaluate", *arguments(line, line, out)), "neither a checkpoint")
     bad = tmp_path / "task.yaml"
     bad.write_text("task: x\noutput_type: loglikelihood_rolling\n")
     checkpoint = trained / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
-    message = refused(recipe("evaluate", *arguments(line, checkpoint, out, f"task={bad}")), "multiple_choice")
+    message = refused(verb("evaluate", *arguments(line, checkpoint, out, f"task={bad}")), "multiple_choice")
     assert "loglikelihood_rolling" in message and not out.exists()

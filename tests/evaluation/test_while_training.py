@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
+from launch import STEP_TOKENS, STEPS, composer, done, refused, rows, train_arguments, verb
 
 from medlm_recipes.callbacks.events import read_events
 from medlm_recipes.callbacks.metrics import read_rows
@@ -77,11 +77,11 @@ def test_the_verb_finds_the_same_scores_for_the_checkpoint(
     assert [(row["source"], row["tokens"]) for row in written] == [("likelihood", tokens) for tokens in SCORED_AT]
     for row in written:
         live = run / f"evaluations/likelihood/tok{row['tokens']}"
-        verb = by_verb(line, run, "likelihood", row["tokens"], tmp_path / live.name)
+        apart = by_verb(line, run, "likelihood", row["tokens"], tmp_path / live.name)
         for name in ("results.json", "manifest.json"):
-            assert (live / name).read_text() == (verb / name).read_text()
+            assert (live / name).read_text() == (apart / name).read_text()
         assert len(samples(live)) == 72
-        for ours, theirs in zip(samples(live), samples(verb), strict=True):
+        for ours, theirs in zip(samples(live), samples(apart), strict=True):
             assert ours.pop("log_likelihoods") == pytest.approx(theirs.pop("log_likelihoods"), abs=1e-4)
             assert ours == theirs
         found = json.loads((live / "results.json").read_text())
@@ -105,7 +105,7 @@ def test_unreadable_answers_do_not_end_the_run(run: Path, line: Path, tmp_path: 
 
 def test_what_cannot_be_scored_is_refused_before_the_run_begins(line: Path, tmp_path: Path) -> None:
     missing = f"evaluate={{medqa: [{RECIPE}, benchmark={tmp_path}/nothing]}}"
-    refused(recipe("train", *train_arguments(line, tmp_path / "run", missing)), "nothing")
+    refused(verb("train", *train_arguments(line, tmp_path / "run", missing)), "nothing")
     assert not (tmp_path / "run").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import ROOT, STEP_TOKENS, STEPS, done, recipe, refused
+from launch import ROOT, STEP_TOKENS, STEPS, done, recipe, refused, verb
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,7 +46,7 @@ def test_weights_are_safetensors_with_the_tied_matrix_once(exported: Path) -> No
 
 
 def test_bfloat16_halves_the_weights(checkpoint: Path, exported: Path, tmp_path: Path) -> None:
-    done(recipe("export", *arguments(checkpoint, tmp_path / "hf")))
+    done(verb("export", *arguments(checkpoint, tmp_path / "hf")))
     assert json.loads((tmp_path / "hf/config.json").read_text())["torch_dtype"] == "bfloat16"
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "hf", exported)]
     assert sizes[0] < 0.6 * sizes[1]
@@ -58,14 +58,14 @@ def test_the_same_bytes_from_a_checkpoint_of_four_ranks(checkpoint: Path, export
     shutil.copytree(checkpoint.parents[1] / "tokenizer", tmp_path / "run" / "tokenizer")
     subprocess.run([sys.executable, "tests/export/resharded.py", checkpoint, four, "4"], cwd=ROOT, check=True)
     assert len(list(four.glob("*.distcp"))) == 4 > len(list(checkpoint.glob("*.distcp")))
-    done(recipe("export", *arguments(four, tmp_path / "hf", "dtype=float32")))
+    done(verb("export", *arguments(four, tmp_path / "hf", "dtype=float32")))
     for name in file_sizes(exported):
         if name != "manifest.json":  # which names the checkpoint
             assert (tmp_path / "hf" / name).read_bytes() == (exported / name).read_bytes(), name
 
 
 def test_rows_padded_for_a_server_are_never_written(checkpoint: Path, tmp_path: Path) -> None:
-    done(recipe("export", *arguments(checkpoint, tmp_path / "hf", "pad_vocab_to_multiple_of=1024", "dtype=float32")))
+    done(verb("export", *arguments(checkpoint, tmp_path / "hf", "pad_vocab_to_multiple_of=1024", "dtype=float32")))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "hf").eval()
     live = load_model(checkpoint)
     trained = live.config.vocab_size
@@ -92,15 +92,13 @@ def test_an_exported_model_is_evaluated_like_its_checkpoint(
     for at, subject in enumerate((checkpoint, exported)):
         benchmark = f"benchmark={line}/world/benchmark/test.jsonl"
         given = [f"checkpoint={subject}", f"out={tmp_path}/{at}", "limit=20", benchmark]
-        done(recipe("evaluate", "yamls/quickstart/evaluate.yaml", *given))
+        done(verb("evaluate", "yamls/quickstart/evaluate.yaml", *given))
         found.append((tmp_path / str(at) / "samples.jsonl").read_text())
     assert found[0] == found[1]
     carded = arguments(checkpoint, tmp_path / "hf", f"results=[{tmp_path}/0]")
-    done(recipe("export", *carded))
+    done(verb("export", *carded))
     assert "| test.jsonl (likelihood) |" in (tmp_path / "hf/README.md").read_text()
-    refused(
-        recipe("export", *arguments(checkpoint, tmp_path / "x", f"results=[{tmp_path}/1]")), "scores the checkpoint"
-    )
+    refused(verb("export", *arguments(checkpoint, tmp_path / "x", f"results=[{tmp_path}/1]")), "scores the checkpoint")
 
 
 def test_unfit_checkpoints_leave_no_folder(trained: Path, tmp_path: Path) -> None:
@@ -108,8 +106,8 @@ def test_unfit_checkpoints_leave_no_folder(trained: Path, tmp_path: Path) -> Non
     shutil.copytree(trained, run)
     checkpoint = run / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
     shutil.rmtree(run / "tokenizer")
-    refused(recipe("export", *arguments(checkpoint, tmp_path / "hf")), "tokenizer.json: no such file")
+    refused(verb("export", *arguments(checkpoint, tmp_path / "hf")), "tokenizer.json: no such file")
     (checkpoint / "__0_0.distcp").unlink()
-    refused(recipe("export", *arguments(checkpoint, tmp_path / "hf")), "damaged")
-    refused(recipe("export", *arguments(run, tmp_path / "hf")), str(run))
+    refused(verb("export", *arguments(checkpoint, tmp_path / "hf")), "damaged")
+    refused(verb("export", *arguments(run, tmp_path / "hf")), str(run))
     assert {path.name for path in tmp_path.iterdir()} == {"run"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch import ROOT, STEP_TOKENS, STEPS, composer, done, recipe, refused, rows, train_arguments
+from launch import ROOT, STEP_TOKENS, STEPS, composer, done, refused, rows, train_arguments, verb
 
 from medlm_recipes.callbacks.checkpoint_names import checkpoint_folders, tokens_of
 from medlm_recipes.config.loading import load_config
@@ -61,6 +61,7 @@ def assert_alike(one: Path, other: Path) -> None:
         assert abs(a["loss"] - b["loss"]) < 1e-5
 
 
+@pytest.mark.thorough
 def test_hybrid_sharding_2x2_equals_one_rank(one_rank: Path, hybrid: Path) -> None:
     assert_alike(one_rank, hybrid)
 
@@ -76,6 +77,7 @@ def test_hybrid_sharding_saves_one_replica_and_resumes_to_the_same_end(hybrid: P
     assert (again / "metrics.jsonl").read_text() == (hybrid / "metrics.jsonl").read_text()
 
 
+@pytest.mark.thorough
 def test_fsdp2_on_four_ranks_equals_one_rank(one_rank: Path, train: Train) -> None:
     assert_alike(one_rank, train(4))
 
@@ -118,7 +120,7 @@ def test_tensor_parallelism_goes_on_with_fsdp_and_without(divided: Path, train: 
 
 @pytest.mark.parametrize("override", ["parallel.fsdp_version=1", "parallel.precision=amp_bf16"])
 def test_what_needs_a_gpu_is_refused_without_one(line: Path, tmp_path: Path, override: str) -> None:
-    refused(recipe("train", *train_arguments(line, tmp_path / "run", override)), "runs on GPUs only")
+    refused(verb("train", *train_arguments(line, tmp_path / "run", override)), "runs on GPUs only")
     assert not (tmp_path / "run").exists()
 
 

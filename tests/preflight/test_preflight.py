@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from launch import ROOT, done, recipe, refused
+from launch import ROOT, done, recipe, refused, verb
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.model import ModelKeys
@@ -64,12 +64,12 @@ def test_a_run_that_does_not_fit_fails(gib: float, outcome: str) -> None:
 
 def test_a_failed_check_ends_with_2_and_says_which(tmp_path: Path) -> None:
     command = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", "parallel.micro_batch=16"]
-    refused(recipe("preflight", *command, f"preflight.out={tmp_path}/report"), "batch", "parallel.micro_batch")
+    refused(verb("preflight", *command, f"preflight.out={tmp_path}/report"), "batch", "parallel.micro_batch")
     assert json.loads((tmp_path / "report/preflight.json").read_text())["verdict"] == "fail"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("x")
     given = ["yamls/train/biomedlm-2.7b.yaml", "cluster=a100-40gb-128", f"preflight.out={tmp_path}/mine"]
-    refused(recipe("preflight", *given), "not a finished output of recipes/preflight.py")
+    refused(verb("preflight", *given), "not a finished output of recipes/preflight.py")
     assert (tmp_path / "mine/thesis.txt").is_file()
 
 
@@ -141,13 +141,13 @@ def test_a_weight_decay_in_the_other_form_is_noticed(keys: OptimizerKeys, outcom
 
 def test_facts_that_nobody_states_are_asked_for() -> None:
     command = ["yamls/train/biomedlm-2.7b.yaml", "preflight.vocab_size=null", "--dry-run"]
-    refused(recipe("preflight", *command), "preflight.vocab_size: missing", "shards=FOLDER")
+    refused(verb("preflight", *command), "preflight.vocab_size: missing", "shards=FOLDER")
 
 
 @pytest.mark.thorough
 def test_a_rehearsal_runs_the_recipe_and_finds_what_breaks_it(line: Path, tmp_path: Path) -> None:
     given = [f"shards={line}/shards", f"tokenizer={line}/tokenizer", "preflight.vocab_size=800"]
     command = ["yamls/quickstart/train.yaml", *given, f"preflight.out={tmp_path}/report", "preflight.rehearse=true"]
-    said = done(recipe("preflight", *command)).stdout
+    said = done(verb("preflight", *command)).stdout
     assert "two steps over 2 CPU ranks on rows of its shards" in " ".join(said.split())
     assert "resumed to the same digits" in " ".join(said.split())

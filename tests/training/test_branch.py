@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launch import ROOT, STEP_TOKENS, composer, done, recipe, refused, rows, train_arguments
+from launch import ROOT, STEP_TOKENS, composer, done, refused, rows, train_arguments, verb
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
@@ -75,15 +75,16 @@ def test_every_step_takes_the_rate_of_the_tokens_before_it(trunk: Path, branch: 
             assert row["lr"] == learning_rate(config.scheduler, 2e-3, (step - 1) * STEP_TOKENS, end)
 
 
+@pytest.mark.thorough
 def test_a_branch_stands_without_its_trunk(line: Path, trunk: Path, branch: Path) -> None:
     aside = trunk.with_name("aside")
     trunk.rename(aside)
     try:
-        assert "nothing to do" in done(recipe("train", *branch_arguments(line, branch, trunk))).stdout
+        assert "nothing to do" in done(verb("train", *branch_arguments(line, branch, trunk))).stdout
     finally:
         aside.rename(trunk)
     another = branch_arguments(line, branch, trunk, f"start_from={trunk}/checkpoints/tok{30 * STEP_TOKENS}")
-    refused(recipe("train", *another), "another recipe", f"now {trunk}/checkpoints/tok{30 * STEP_TOKENS}")
+    refused(verb("train", *another), "another recipe", f"now {trunk}/checkpoints/tok{30 * STEP_TOKENS}")
     assert read_manifest(branch / "checkpoints" / f"tok{26 * STEP_TOKENS}", "train").inputs["trunk"]
 
 
@@ -144,7 +145,7 @@ def test_a_dry_run_prints_the_rate_at_its_landmarks_and_draws_it_elsewhere(
     line: Path, trunk: Path, tmp_path: Path
 ) -> None:
     arguments = branch_arguments(line, tmp_path / "run", trunk)
-    answer = done(recipe("train", *arguments, "--dry-run")).stdout
+    answer = done(verb("train", *arguments, "--dry-run")).stdout
     assert not list(tmp_path.iterdir())
     found = landmarks(config_of(arguments), plan_training(config_of(arguments), 1))
     assert found == [

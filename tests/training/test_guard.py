@@ -70,6 +70,7 @@ def test_a_poisoned_window_is_passed_over(trained: Path, rolled_back: Path) -> N
     assert kept == json.loads((rolled_back / "rollbacks.json").read_text())
 
 
+@pytest.mark.thorough
 def test_a_rolled_back_run_is_resumed_bit_for_bit(rolled_back: Path, line: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(rolled_back, run)

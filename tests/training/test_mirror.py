@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launch import STEP_TOKENS, STEPS, composer, done, recipe, refused, train_arguments
+from launch import STEP_TOKENS, STEPS, composer, done, refused, train_arguments, verb
 
 from medlm_recipes.callbacks.mirror import Mirror
 from medlm_recipes.errors import DataError
@@ -55,9 +55,9 @@ def test_what_is_damaged_here_is_fetched_and_what_a_rollback_left_is_not(
 
 def test_a_store_that_cannot_be_used_is_one_message(line: Path, tmp_path: Path, bucket: str) -> None:
     run = tmp_path / "run"
-    answer = recipe("train", *train_arguments(line, run, "save_folder=s3://nobody/run"))
+    answer = verb("train", *train_arguments(line, run, "save_folder=s3://nobody/run"))
     refused(answer, "s3://nobody/run", "NoSuchBucket", "check the URL")
     assert not run.exists()
-    refused(recipe("train", *train_arguments(line, run, "save_folder=here")), "must be a URL")
+    refused(verb("train", *train_arguments(line, run, "save_folder=here")), "must be a URL")
     with pytest.raises(DataError, match="tape://"):
         RemoteFolder("tape://x/y")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe, refused, rows, start
+from launch import STEP_TOKENS, STEPS, composer, composer_command, done, recipe, refused, rows, start, verb
 from launch import train_arguments as arguments
 
 from medlm_recipes.callbacks.checkpoint_names import tokens_of
@@ -107,7 +107,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(trained: Path, line: Path, 
 def test_a_finished_run_is_not_trained_again_and_another_recipe_is_refused(trained: Path, line: Path) -> None:
     before = (trained / "metrics.jsonl").read_bytes()
     assert "nothing to do" in done(recipe("train", *arguments(line, trained))).stdout
-    message = refused(recipe("train", *arguments(line, trained, "optimizer.lr=1e-3")), "another recipe")
+    message = refused(verb("train", *arguments(line, trained, "optimizer.lr=1e-3")), "another recipe")
     assert "optimizer.lr: 0.002, now 0.001" in message
     assert (trained / "metrics.jsonl").read_bytes() == before
 
@@ -162,7 +162,7 @@ def test_sigterm_saves_and_leaves_with_its_own_code(trained: Path, line: Path, t
 
 
 def test_dry_run_prints_the_derived_numbers_and_writes_nothing(line: Path, tmp_path: Path) -> None:
-    answer = done(recipe("train", *arguments(line, tmp_path / "run"), "--dry-run"))
+    answer = done(verb("train", *arguments(line, tmp_path / "run"), "--dry-run"))
     for words in ("parameters", "2,048 tokens a step", "40 steps", f"tok{20 * STEP_TOKENS}", "passes"):
         assert words in answer.stdout
     assert not list(tmp_path.iterdir())
@@ -187,14 +187,14 @@ def test_what_the_user_can_mend_is_one_message_from_two_ranks(line: Path, tmp_pa
     ],
 )
 def test_impossible_runs_are_refused(line: Path, tmp_path: Path, overrides: list[str], words: str) -> None:
-    refused(recipe("train", *arguments(line, tmp_path / "run", *overrides)), words)
+    refused(verb("train", *arguments(line, tmp_path / "run", *overrides)), words)
     assert not (tmp_path / "run").exists()
 
 
 def test_the_resolved_config_launches_the_same_run_again(trained: Path) -> None:
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["optimizer"]["eps"] == 1e-8 and config["model"]["n_embd"] == 32
-    assert "nothing to do" in done(recipe("train", trained / "config.yaml")).stdout
+    assert "nothing to do" in done(verb("train", trained / "config.yaml")).stdout
 
 
 def test_rows_past_a_checkpoint_and_cut_lines_are_dropped(tmp_path: Path) -> None:
