@@ -1,8 +1,11 @@
 """MDS streams to Composer dataloaders."""
 
+import fcntl
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,8 @@ class TokenDataset(StreamingDataset):
     windows: Sequence[Window] = ()
 
     def __init__(self, shards: str, **settings: Any) -> None:
-        super().__init__(**settings)
+        with _one_launch_at_a_time():
+            super().__init__(**settings)
         facts = read_shards(shards).facts
         self._rows = RowReader(facts)
         self.differs_in_labels = differs_in_labels(facts)
@@ -172,6 +176,19 @@ def _counted(loader: DataLoader[Any], copies: int) -> DataSpec:
         get_num_samples_in_batch=lambda batch: len(batch["input_ids"]) / copies,
         get_num_tokens_in_batch=tokens_in,
     )
+
+
+@contextmanager
+def _one_launch_at_a_time() -> Iterator[None]:
+    """Every rank of a machine looks for a free prefix of streaming's shared memory, and all must find the same: a
+    second launch that takes one meanwhile makes them disagree, and fail. Every rank calls this together.
+    """
+    with open(Path(tempfile.gettempdir()) / f"medlm-recipes-{os.getuid()}.lock", "w") as lock:
+        if dist.get_local_rank() == 0:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        dist.barrier()
+        yield
+        dist.barrier()
 
 
 _SHARED_NAME = re.compile(r"\d{6}_[a-z_]+")
