@@ -37,6 +37,8 @@ class ParallelKeys:
         for name in ("replicas", "tensor_parallel"):
             if getattr(self, name) > 1 and not self.fsdp:
                 yield name, f"{getattr(self, name)} needs fsdp: true"
+        if self.activation_checkpointing and not self.fsdp:
+            yield "activation_checkpointing", "true has no effect without fsdp; set fsdp: true, on a single GPU too"
         if self.tensor_parallel > 1 and self.fsdp_version == 1:
             yield "tensor_parallel", f"{self.tensor_parallel} needs fsdp_version: 2"
         if self.tensor_parallel > 1 and self.replicas > 1:

@@ -203,6 +203,4 @@ def _notes(config: TrainConfig) -> list[str]:
         notes.append("model.compile is simulated without: kernels that torch.compile fuses keep less")
     if config.model.attention in ("auto", "flash_attention_2"):
         notes.append("attention is simulated as SDPA; flash-attn keeps no more")
-    if config.parallel.activation_checkpointing and not config.parallel.fsdp:
-        notes.append("parallel.activation_checkpointing has no effect without parallel.fsdp, and is simulated so")
     return notes

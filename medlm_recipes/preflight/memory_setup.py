@@ -75,7 +75,7 @@ def setup_of(config: TrainConfig, vocab_size: int, sequence_length: int, end_of_
         compute="bf16" if half and keys.fsdp else None,
         reduce="fp32" if keys.fsdp else None,
         autocast=half,
-        activation_checkpointing=keys.activation_checkpointing and keys.fsdp,
+        activation_checkpointing=keys.activation_checkpointing,
         accumulation=config.global_batch > keys.micro_batch * keys.data_ranks(ranks),
         validation=True,
     )

@@ -135,6 +135,7 @@ def test_what_needs_a_gpu_is_refused_without_one(line: Path, tmp_path: Path, ove
         (["parallel.tensor_parallel=2"], "only model.name llama"),
         ([*LLAMA, "model.n_kv_head=1", "parallel.tensor_parallel=2"], "does not divide model.n_kv_head 1"),
         (["parallel.replicas=2", "parallel.fsdp=false"], "needs fsdp: true"),
+        (["parallel.activation_checkpointing=true", "parallel.fsdp=false"], "no effect without fsdp"),
         ([*TP, "parallel.replicas=2"], "Composer would save only a part"),
         ([*TP, "parallel.fsdp_version=1"], "needs fsdp_version: 2"),
     ],
