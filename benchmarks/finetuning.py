@@ -138,9 +138,8 @@ def main() -> None:
     print(f"claims   majority {majority:.1%}; fine-tuned head {said(truth)}; {took:.0f} s", flush=True)
 
     thought = ["task=sft", "prompt.chain_of_thought=true", "sequence_length=128"]
-    chat, took = bench.tune(
-        "conversations", "questions", chatting, thought, ["global_batch=8", "parallel.micro_batch=4"]
-    )
+    longer = ["global_batch=8", "parallel.micro_batch=4", "max_duration=12ep", "optimizer.lr=1e-3"]
+    chat, took = bench.tune("conversations", "questions", chatting, thought, longer)
     results = bench.score(chat, "questions", asking(bench.out), "chat=true", "max_gen_toks=32", "max_unparsed=1")
     parsed, right = 1 - results["unparsed_rate"], accuracy(results)
     print(f"chats    {parsed:.1%} of the answers can be read; right {said(right)}; {took:.0f} s", flush=True)

@@ -24,7 +24,7 @@ from medlm_recipes.training.run_folder import ARCHITECTURE, read_checkpoint, tok
 _SHARDS = 8  # at least so many files of a large model: what is written is copied once, a file at a time
 _LARGEST_SHARD = 5_000_000_000  # bytes, the hub's usual size
 _SMALLEST_SHARD = 100_000_000
-_CHECKED_TOKENS = 1024  # logits of a longer row would say no more
+_CHECKED_TOKENS = 256  # logits of a longer row would say no more, and take memory
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from medlm_recipes.models.building import rebuild_model
 from medlm_recipes.models.lora import add_lora
 from medlm_recipes.training.run_folder import ARCHITECTURE, model_keys, read_checkpoint, task_of_checkpoint
 
-_READ_AT_ONCE = 1 << 28  # bytes held besides the model; one tensor may be larger
+_READ_AT_ONCE = 1 << 26  # bytes held besides the model; one tensor may be larger
 _MODEL = "state.model."  # before a weight's name in a sharded checkpoint
 
 
