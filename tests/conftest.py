@@ -1,11 +1,14 @@
 """A tiny closed world, taken once through the real stages; the tests of later stages start from it."""
 
+import fcntl
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from backports import zstd
 from launch import composer, done, recipe, train_arguments
 from tokenization.llama_form import save_llama_form
 
@@ -17,10 +20,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not {"composer", "composer_script", "start"} & vars(item.module).keys())  # type: ignore[attr-defined]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all of pytest's workers read: the first that asks for it makes it, while the others wait."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done_file = root / name, root / f"{name}.done"
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done_file.exists():
+            make(folder)
+            done_file.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with world/, documents/, tokenizer/ and shards/ of a world that the quickstart's recipes made."""
-    out = tmp_path_factory.mktemp("line")
+    return made_once(tmp_path_factory, "line", make_line)
+
+
+def make_line(out: Path) -> None:
     world = ["drugs=24", "diseases=8", "abstracts=2_000", "citations_per_file=500"]
     done(recipe("generate_closed_world", "yamls/quickstart/world.yaml", f"out={out}/world", *world))
     documents = [f"inputs={out}/world/pubmed", f"out={out}/documents", "validation_fraction=0.1"]
@@ -29,7 +49,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done(recipe("train_tokenizer", "yamls/quickstart/tokenizer.yaml", *tokenizer))
     shards = [f"documents={out}/documents", f"tokenizer={out}/tokenizer", f"out={out}/shards"]
     done(recipe("convert_text_to_mds", "yamls/quickstart/shards.yaml", *shards))
-    return out
+    # Unpacked now: two first launches at once would both write the same files.
+    for shard in (out / "shards").rglob("*.mds.zstd"):
+        shard.with_suffix("").write_bytes(zstd.decompress(shard.read_bytes()))
 
 
 @pytest.fixture
@@ -90,15 +112,14 @@ def marked(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run on two ranks under FSDP2, with sharded checkpoints."""
-    run = tmp_path_factory.mktemp("trained") / "run"
-    done(composer(2, "train", *train_arguments(line, run)))
-    return run
+    return made_once(tmp_path_factory, "trained", lambda run: done(composer(2, "train", *train_arguments(line, run))))
 
 
 @pytest.fixture(scope="session")
 def one_rank(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run on one rank, the bare model with its own loss: what every way of laying it over ranks must equal."""
-    run = tmp_path_factory.mktemp("one_rank") / "run"
     aside = [f"validation_shards={line}/shards", "loggers.tensorboard=true"]  # more to look at, nothing to compute
-    done(composer(1, "train", *train_arguments(line, run, "parallel.fsdp=false", "model.loss=plain", *aside)))
-    return run
+    keys = ["parallel.fsdp=false", "model.loss=plain", *aside]
+    return made_once(
+        tmp_path_factory, "one_rank", lambda run: done(composer(1, "train", *train_arguments(line, run, *keys)))
+    )

@@ -82,6 +82,7 @@ def test_fsdp2_on_four_ranks_equals_one_rank(one_rank: Path, train: Train) -> No
     assert_alike(one_rank, train(4))
 
 
+@pytest.mark.thorough
 def test_from_two_ranks_a_run_goes_on_over_four_and_then_on_one_with_the_same_samples(
     trained: Path, one_rank: Path, train: Train
 ) -> None:
