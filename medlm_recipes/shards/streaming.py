@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -82,12 +83,22 @@ _OUTSIDE_WINDOWS = "outside_windows"
 batching_methods[_OUTSIDE_WINDOWS] = _work_outside_windows
 
 
+class _SharedStream(Stream):
+    """A stream whose compressed shards several launches may unpack at once, on a file system that they share."""
+
+    def _decompress_shard_part(self, zip_info: Any, zip_filename: str, raw_filename: str, compression: Any) -> None:
+        # Streaming's own goes through one name for all, and a rename may take what another launch still writes.
+        own = f"{raw_filename}.{uuid4().hex}"
+        super()._decompress_shard_part(zip_info, zip_filename, own, compression)
+        Path(own).replace(raw_filename)
+
+
 def _stream(shards: str, split: str, source: str, **settings: Any) -> Stream:
     """A stream of a shards folder; of a remote one it is fetched shard by shard, as it is needed."""
     below = f"{split}/{source}"
     remote = f"{shards.rstrip('/')}/{below}" if is_remote(shards) else None
     folder = local_place(shards) if is_remote(shards) else Path(shards)
-    return Stream(remote=remote, local=str(folder / below), **settings)
+    return _SharedStream(remote=remote, local=str(folder / below), **settings)
 
 
 def train_loader(
