@@ -1,4 +1,4 @@
-"""How tests run the recipes: as a user does, in a process of their own."""
+"""How tests run the recipes: as a user does, in a process of their own unless that is not the question."""
 
 import io
 import os

@@ -7,7 +7,7 @@ from medlm_recipes.sweep.findings import Findings, LossLevel, SizeFindings
 from medlm_recipes.sweep.fits import REACH, REPEATED, Foretold, LossFit
 from medlm_recipes.sweep.joint import ForetoldRun
 from medlm_recipes.sweep.scores import Change, Level
-from medlm_recipes.sweep.words import BEYOND, INTERVAL, listed, nats, number, p_value, percent, plain, points_of
+from medlm_recipes.sweep.words import BEYOND, INTERVAL, interval_of, listed, nats, number, p_value, percent, points_of
 from medlm_recipes.token_math import in_words
 
 
@@ -152,12 +152,10 @@ def _checks(size: SizeFindings) -> Iterator[str]:
             yield f"With {fits[0].budgets} budgets on {source} there are too few to leave the largest out as a check."
             continue
         where = "" if held.inside is None else ", inside the interval" if held.inside else ", outside the interval"
-        _, low, high = plain(held.predicted)
-        interval = f" ({INTERVAL} {low} to {high})" if low else ""
         warning = "" if held.inside is not False else "; a curve that misses its own largest budget is no guide beyond"
         yield (
             f"Check on {source}: the curve through the smaller budgets alone foretold {held.predicted.value:.4f}"
-            f"{interval} at {in_words(held.tokens)} tokens; measured were {held.measured:.4f}, "
+            f"{interval_of(held.predicted)} at {in_words(held.tokens)} tokens; measured were {held.measured:.4f}, "
             f"an error of {held.error:+.4f} nats{where}{warning}."
         )
 

@@ -27,8 +27,13 @@ def plain(estimate: Estimate) -> tuple[str, str, str]:
 
 def nats(estimate: Estimate) -> str:
     """A value with its interval."""
-    value, low, high = plain(estimate)
-    return f"{value} ({INTERVAL} {low} to {high})" if low else value
+    return plain(estimate)[0] + interval_of(estimate)
+
+
+def interval_of(estimate: Estimate) -> str:
+    """An interval in brackets behind a value; nothing where there is none."""
+    _, low, high = plain(estimate)
+    return f" ({INTERVAL} {low} to {high})" if low else ""
 
 
 def digits(value: float, count: int) -> str:

@@ -148,6 +148,6 @@ def test_facts_that_nobody_states_are_asked_for() -> None:
 def test_a_rehearsal_runs_the_recipe_and_finds_what_breaks_it(line: Path, tmp_path: Path) -> None:
     given = [f"shards={line}/shards", f"tokenizer={line}/tokenizer", "preflight.vocab_size=800"]
     command = ["yamls/quickstart/train.yaml", *given, f"preflight.out={tmp_path}/report", "preflight.rehearse=true"]
-    said = done(verb("preflight", *command)).stdout
+    said = done(recipe("preflight", *command)).stdout
     assert "two steps over 2 CPU ranks on rows of its shards" in " ".join(said.split())
     assert "resumed to the same digits" in " ".join(said.split())

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launch import ROOT, STEP_TOKENS, composer, done, refused, rows, train_arguments, verb
+from launch import ROOT, STEP_TOKENS, composer, done, recipe, refused, rows, train_arguments, verb
 
 from medlm_recipes.config.loading import load_config
 from medlm_recipes.config.train import TrainConfig
@@ -80,11 +80,11 @@ def test_a_branch_stands_without_its_trunk(line: Path, trunk: Path, branch: Path
     aside = trunk.with_name("aside")
     trunk.rename(aside)
     try:
-        assert "nothing to do" in done(verb("train", *branch_arguments(line, branch, trunk))).stdout
+        assert "nothing to do" in done(recipe("train", *branch_arguments(line, branch, trunk))).stdout
     finally:
         aside.rename(trunk)
     another = branch_arguments(line, branch, trunk, f"start_from={trunk}/checkpoints/tok{30 * STEP_TOKENS}")
-    refused(verb("train", *another), "another recipe", f"now {trunk}/checkpoints/tok{30 * STEP_TOKENS}")
+    refused(recipe("train", *another), "another recipe", f"now {trunk}/checkpoints/tok{30 * STEP_TOKENS}")
     assert read_manifest(branch / "checkpoints" / f"tok{26 * STEP_TOKENS}", "train").inputs["trunk"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import STEP_TOKENS, composer, done, train_arguments, verb
+from launch import STEP_TOKENS, composer, done, recipe, train_arguments
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -80,7 +80,7 @@ def test_resume_and_export_need_the_base_no_more(marked: Path, base: Path, conti
         assert train_losses(run) == train_losses(continued)
         checkpoint = run / "checkpoints" / f"tok{STEPS * STEP_TOKENS}"
         export = ["yamls/export/huggingface.yaml", f"checkpoint={checkpoint}", f"out={tmp_path}/hf", "dtype=float32"]
-        assert "reloaded with equal logits" in done(verb("export", *export)).stdout
+        assert "reloaded with equal logits" in done(recipe("export", *export)).stdout
     finally:
         aside.rename(base)
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
