@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch, for `tracker`
 
 from medlm_recipes.config.loading import load_config
@@ -128,12 +130,12 @@ def depth() -> None:
 
 
 def recipes() -> None:
-    """Vocabulary and rows as the shipped shard recipes make them; continue-hf needs the hub and is left out."""
+    """Vocabulary and rows as the shipped shard recipes make them; what needs a base from the hub is left out."""
     rows = {"meditron-7b": (32_014, 2048), "meditron-70b": (32_014, 4096)}
     heads = f"{'verdict':13} {'largest':>7} {'s':>6} {'CPU s':>6} {'RSS':>5}"
     print(f"{'recipe':14} {'profile':15} {'GiB':>6} {'form':>6}  {heads}")
     for recipe in sorted((YAMLS / "train").glob("*.yaml")):
-        if recipe.stem == "continue-hf":
+        if yaml.safe_load(recipe.read_text())["model"]["name"] == "hf":
             continue
         vocabulary, sequence = rows.get(recipe.stem, (28_896, 1024))
         for profile in sorted((YAMLS / "cluster").glob("*.yaml")):

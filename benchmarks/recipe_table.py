@@ -1,9 +1,9 @@
-"""The table of docs/recipes.md: every train recipe on the cluster it is meant for, by preflight.
+"""The table of docs/recipes.md: every recipe for pretraining whose model is stated, on its cluster, by preflight.
 
     python benchmarks/recipe_table.py [NAME ...] > table.md
 
-Runs preflight on each recipe, without shards, and prints a row of Markdown: hardware, tokens, memory at the peak of
-the fullest rank, days and GPU-hours with the stated interval. A minute or two a recipe.
+Runs preflight on each, without shards, and prints a row of Markdown: hardware, tokens, memory at the peak of the
+fullest rank, days with the stated interval, GPU-hours. NAME may be recipe@profile. Half a minute each.
 """
 
 import json
@@ -23,9 +23,10 @@ DAY = 86_400
 
 def main() -> None:
     print("| recipe | what it is | hardware | tokens | GPU memory | time |\n|---|---|---|---|---|---|")
-    pretraining = (path.stem for path in (ROOT / "yamls" / "train").glob("*.yaml") if "finetune" not in path.stem)
+    pretraining = {path.stem for path in (ROOT / "yamls" / "train").glob("[!f]*.yaml")} - {"continue-hf"}
     for name in sys.argv[1:] or sorted(pretraining):
-        print(row(name, ON.get(name, USUAL)), flush=True)
+        recipe, _, profile = name.partition("@")
+        print(row(recipe, profile or ON.get(recipe, USUAL)), flush=True)
 
 
 def row(name: str, cluster: str) -> str:

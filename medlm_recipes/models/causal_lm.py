@@ -6,14 +6,14 @@ from typing import Any
 from unittest import mock
 
 import torch
-from composer.metrics.nlp import LanguageCrossEntropy
+from composer.metrics import nlp
 from transformers import masking_utils
 from transformers.modeling_outputs import CausalLMOutput
 
 from medlm_recipes.config.model import ModelKeys
 from medlm_recipes.errors import ConfigError
 from medlm_recipes.models.documents import begins_after, document_inputs
-from medlm_recipes.models.loss import next_token_loss
+from medlm_recipes.models.loss import IGNORED, next_token_loss
 from medlm_recipes.models.trained import TrainedModel
 
 # What some architectures do between the output layer and the loss (Gemma 2, Cohere, Granite), and the fused
@@ -25,10 +25,11 @@ class TrainedCausalLM(TrainedModel):
     """A ComposerModel over batches {"input_ids", "labels"}, both (batch, sequence) int64.
 
     "begins", bool of the same shape, which batches of `packed` examples have, says which tokens begin one
-    in a row; otherwise end-of-text tokens end them, as far as `keys` mask documents. In training the output
-    holds the loss alone (mean over tokens, nats); without labels, as in validation, the logits (batch,
-    sequence, vocab). Validation measures token-weighted cross-entropy; there is no training metric, since
-    it would compute the loss a second time.
+    in a row; otherwise end-of-text tokens end them, as far as `keys` mask documents. With the fused loss the
+    output holds that alone (mean over tokens, nats); without labels, the logits (batch, sequence, vocab).
+    Validation measures token-weighted cross-entropy by the loss of training: from logits, Composer's metric
+    would hold those of two batches, and round to bf16 where they are. There is no training metric, since it
+    would compute the loss a second time.
 
     Raises ConfigError when the model's blocks cannot be told, or `keys` ask of it what it cannot do.
     """
@@ -47,6 +48,11 @@ class TrainedCausalLM(TrainedModel):
         with _undivided_rows():
             return super().forward(batch)
 
+    def eval_forward(self, batch: dict[str, torch.Tensor], outputs: Any = None) -> torch.Tensor:
+        self.labels = batch["labels"]
+        loss: torch.Tensor = (outputs or self.forward(batch))["loss"]
+        return loss
+
     def _states_to_loss(
         self,
         input_ids: torch.Tensor,
@@ -64,6 +70,15 @@ class TrainedCausalLM(TrainedModel):
         if labels is None:
             return CausalLMOutput(logits=head(states))
         return CausalLMOutput(loss=next_token_loss(states, head.weight, head.bias, labels))
+
+
+class LanguageCrossEntropy(nlp.LanguageCrossEntropy):
+    """Composer's metric, and its name in loggers, over a batch's mean loss and unshifted labels."""
+
+    def update(self, output: torch.Tensor, target: torch.Tensor) -> None:
+        tokens = (target[:, 1:] != IGNORED).sum()
+        self.sum_loss += torch.where(tokens > 0, output.float() * tokens, 0.0)
+        self.total_items += tokens
 
 
 @contextmanager

@@ -64,18 +64,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             targets = targets.clamp_min(0)
             # Zeroed states take an ignored token out of the weight's gradient without a pass over the logits.
             part = states[start : start + chunk].masked_fill(ignored, 0)
-            logits = functional.linear(part, weight, bias)
-            log_probabilities = torch.log_softmax(logits, -1, dtype=torch.float32)
-            total -= log_probabilities.gather(1, targets).masked_fill_(ignored, 0).sum()
-            if d_states is None:
-                continue
-            # d loss / d logits = probabilities - one-hot, written over the log-probabilities.
-            minus_one = torch.full_like(targets, -1, dtype=torch.float32)
-            d_logits = log_probabilities.exp_().scatter_add_(1, targets, minus_one).to(logits.dtype)
-            d_states[start : start + chunk] = (d_logits @ weight).masked_fill_(ignored, 0)
-            d_weight = _add(d_weight, d_logits.T @ part)
-            if bias is not None:
-                d_bias = _add(d_bias, ((~ignored).to(d_logits.dtype).T @ d_logits)[0])
+            # What follows is as large as the logits each time; what is done with goes at once.
+            scores = functional.linear(part, weight, bias)
+            dtype, scores = scores.dtype, scores.float()
+            scores = torch.log_softmax(scores, -1)
+            total -= scores.gather(1, targets).masked_fill_(ignored, 0).sum()
+            if d_states is not None:
+                # d loss / d logits = probabilities - one-hot, written over the log-probabilities.
+                minus_one = torch.full_like(targets, -1, dtype=torch.float32)
+                scores = scores.exp_().scatter_add_(1, targets, minus_one).to(dtype)
+                d_states[start : start + chunk] = (scores @ weight).masked_fill_(ignored, 0)
+                d_weight = _add(d_weight, scores.T @ part)
+                if bias is not None:
+                    d_bias = _add(d_bias, ((~ignored).to(dtype).T @ scores)[0])
+            del scores
         ctx.gradients = (d_states, d_weight, d_bias)
         ctx.dtypes = (states.dtype, weight.dtype, None if bias is None else bias.dtype)
         ctx.count = count

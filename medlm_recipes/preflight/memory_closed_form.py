@@ -138,11 +138,9 @@ def _in_optimizer(shape: Shape, setup: RankSetup) -> Peak:
 
 
 def _in_validation(shape: Shape, setup: RankSetup) -> Peak:
-    """Logits and log-probabilities, and these in fp32 under autocast, as Composer's metric makes them at once."""
-    logits = (8 if setup.autocast else 2 * _bytes_of_logits(setup)) * setup.micro_batch * setup.sequence * shape.vocab
     kinds = _states(shape, setup) | {
         "gradients": _gradients(shape, setup),
-        "logits and loss": logits,
+        "logits and loss": _logits(shape, setup),
         "gathered parameters": _gathered(shape, setup, blocks=1),
     }
     return Peak("validation head", "", _all(kinds))
@@ -173,21 +171,24 @@ def _kept(shape: Shape, setup: RankSetup) -> float:
 def _loss(shape: Shape, setup: RankSetup) -> float:
     """The output layer and the loss.
 
-    Fused: of a chunk's logits (bf16) an fp32 copy, log-probabilities, and those of the chunk before with its
-    gradient; the fp32 sum of the weight's gradient; states, normed and their gradient. Plain: logits, in
-    fp32, log-probabilities and their gradient. MPT's fused kernel: logits and their gradient.
+    What `_logits` counts and, fused, the fp32 sum of the weight's gradient, states, normed and their gradient;
+    plain, the gradient of the log-probabilities. MPT's fused kernel: logits and their gradient.
     """
     tokens = setup.micro_batch * setup.sequence
     states = {"llama": 8}.get(shape.kind, 6 if setup.autocast else 2) * tokens * shape.n_embd
     if shape.kind == "mpt":
         return 2 * _bytes_of_logits(setup) * tokens * shape.vocab + states
     if not shape.fused_loss:
-        return (12 + _bytes_of_logits(setup)) * tokens * shape.vocab + states
-    chunk = _chunk(shape.vocab)
-    per_logit = 16 if tokens > chunk else 10
-    # The last validation batch's logits are held until the first training step's outputs replace them.
-    validated = _bytes_of_logits(setup) * tokens * shape.vocab if setup.validation else 0
-    return per_logit * min(chunk, tokens) * shape.vocab + 4 * shape.vocab * shape.n_embd + 2 * states + validated
+        return _logits(shape, setup) + 4 * tokens * shape.vocab + states
+    return _logits(shape, setup) + 4 * shape.vocab * shape.n_embd + 2 * states
+
+
+def _logits(shape: Shape, setup: RankSetup) -> float:
+    """Logits, their fp32 copy and log-probabilities; fused, of a chunk the latter two."""
+    tokens = setup.micro_batch * setup.sequence
+    if shape.fused_loss:
+        return 8 * min(_chunk(shape.vocab), tokens) * shape.vocab
+    return (8 + _bytes_of_logits(setup)) * tokens * shape.vocab
 
 
 def _states(shape: Shape, setup: RankSetup) -> Kinds:

@@ -198,7 +198,7 @@ def _forward_and_backward(state: State, setup: RankSetup, batch: dict[str, torch
 
 
 def _validate(state: State, batch: dict[str, torch.Tensor], ledger: Ledger) -> None:
-    """As Composer's Trainer._eval_loop: logits of the last batch stay on the state until training replaces them."""
+    """As Composer's Trainer._eval_loop."""
     ledger.phase, ledger.where = "validation", ""
     state.model.eval()
     metrics = list(state.model.get_metrics(is_train=False).values())

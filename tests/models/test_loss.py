@@ -97,6 +97,8 @@ def test_no_tensor_of_batch_by_sequence_by_vocabulary_is_made(name: str, monkeyp
             output = model({"input_ids": ids, "labels": ids})
             losses[loss] = model.loss(output, {})
             losses[loss].backward()
+            with torch.no_grad():
+                assert model.eval().eval_forward({"input_ids": ids, "labels": ids}) == losses[loss]
         made[loss] = largest.elements
     assert abs(losses["fused"] - losses["plain"]) < 1e-6
     assert made["plain"] >= 8 * 63 * 900
@@ -105,3 +107,24 @@ def test_no_tensor_of_batch_by_sequence_by_vocabulary_is_made(name: str, monkeyp
 
 def test_the_chunk_fills_a_matmul_and_bounds_the_memory() -> None:
     assert [chunk_tokens(vocab) for vocab in (28_896, 32_000, 128_256, 10**9)] == [2_304, 2_048, 512, 128]
+
+
+@pytest.mark.parametrize("loss", ["fused", "plain"])
+def test_validation_in_bfloat16_weighs_tokens_and_sums_in_fp32(loss: str) -> None:
+    torch.manual_seed(0)
+    keys = ModelKeys(name="gpt2", n_layer=1, n_head=2, n_embd=16, loss=loss)
+    model = TrainedCausalLM(build_model(keys, 900, 64, 0), keys, 0).eval().bfloat16()
+    metric = model.get_metrics(is_train=False)["LanguageCrossEntropy"]
+    rows = torch.randint(900, (12, 64))
+    labels = rows.clone()
+    labels[3:6, 5:] = IGNORED
+    labels[6:9] = IGNORED
+    with torch.no_grad():
+        for start in range(0, 12, 3):  # one batch of which has no token to weigh
+            batch = {"input_ids": rows[start : start + 3], "labels": labels[start : start + 3]}
+            model.update_metric(batch, model.eval_forward(batch), metric)
+        logits = model({"input_ids": rows}).logits.float()
+    expected = functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+    assert abs(metric.compute() - expected) < 1e-5
+    metric.update(torch.tensor(torch.nan), labels[:3])
+    assert metric.compute().isnan()
