@@ -39,7 +39,7 @@ PYTEST = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loa
 test: $(READY) $(SERVING)/.ready
 	$(PYTEST) -m "not thorough"
 
-# With those that take long: more layouts, hosts, rollbacks, a rehearsal.
+# With those that take long: more layouts, two hosts, launches side by side.
 test-all: $(READY) $(SERVING)/.ready
 	$(PYTEST)
 

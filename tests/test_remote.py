@@ -24,7 +24,6 @@ def put(folder: Path, url: str) -> None:
         remote.put(folder / name, name)
 
 
-@pytest.mark.thorough
 def test_from_remote_xml_to_a_run_on_remote_shards(
     line: Path, one_rank: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

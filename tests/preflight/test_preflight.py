@@ -144,7 +144,6 @@ def test_facts_that_nobody_states_are_asked_for() -> None:
     refused(verb("preflight", *command), "preflight.vocab_size: missing", "shards=FOLDER")
 
 
-@pytest.mark.thorough
 def test_a_rehearsal_runs_the_recipe_and_finds_what_breaks_it(line: Path, tmp_path: Path) -> None:
     given = [f"shards={line}/shards", f"tokenizer={line}/tokenizer", "preflight.vocab_size=800"]
     command = ["yamls/quickstart/train.yaml", *given, f"preflight.out={tmp_path}/report", "preflight.rehearse=true"]

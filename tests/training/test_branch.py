@@ -75,7 +75,6 @@ def test_every_step_takes_the_rate_of_the_tokens_before_it(trunk: Path, branch: 
             assert row["lr"] == learning_rate(config.scheduler, 2e-3, (step - 1) * STEP_TOKENS, end)
 
 
-@pytest.mark.thorough
 def test_a_branch_stands_without_its_trunk(line: Path, trunk: Path, branch: Path) -> None:
     aside = trunk.with_name("aside")
     trunk.rename(aside)

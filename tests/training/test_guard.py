@@ -70,7 +70,6 @@ def test_a_poisoned_window_is_passed_over(trained: Path, rolled_back: Path) -> N
     assert kept == json.loads((rolled_back / "rollbacks.json").read_text())
 
 
-@pytest.mark.thorough
 def test_a_rolled_back_run_is_resumed_bit_for_bit(rolled_back: Path, line: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(rolled_back, run)
@@ -81,7 +80,6 @@ def test_a_rolled_back_run_is_resumed_bit_for_bit(rolled_back: Path, line: Path,
     assert (run / "metrics.jsonl").read_text() == (rolled_back / "metrics.jsonl").read_text()
 
 
-@pytest.mark.thorough
 def test_without_the_guard_the_same_data_ruins_the_run(line: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done(launch(line, run, WINDOW, "guard.enabled=false"))
@@ -91,7 +89,6 @@ def test_without_the_guard_the_same_data_ruins_the_run(line: Path, tmp_path: Pat
     assert not (run / "events.jsonl").exists()
 
 
-@pytest.mark.thorough
 def test_a_rise_of_perplexity_goes_back_and_trouble_after_the_last_rollback_stops(line: Path, tmp_path: Path) -> None:
     """Steps 11 to 20 climb the loss; what comes of it stands past that, and then breaks for good."""
     run = tmp_path / "run"

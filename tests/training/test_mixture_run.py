@@ -60,7 +60,6 @@ def test_what_was_trained_on_has_the_shares(mixed: Path, run: Path) -> None:
     assert Counter(sample for sample, row in taken if row[0] == 1).most_common(1)[0][1] <= 2  # 448 of 400 rows
 
 
-@pytest.mark.thorough
 def test_a_run_with_a_mixture_is_resumed_exactly(mixed: Path, run: Path, tmp_path: Path) -> None:
     again = tmp_path / "run"
     shutil.copytree(run, again)

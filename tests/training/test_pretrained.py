@@ -68,7 +68,6 @@ def test_two_ranks_with_the_fused_loss_equal_one_without(
     assert pairs[0][0] > 8 > pairs[-1][0]  # ln 832 = 6.7 is a fresh model's
 
 
-@pytest.mark.thorough
 def test_resume_and_export_need_the_base_no_more(marked: Path, base: Path, continued: Path, tmp_path: Path) -> None:
     aside = base.with_name("aside")
     base.rename(aside)

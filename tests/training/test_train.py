@@ -130,7 +130,6 @@ def test_a_checkpoint_without_its_manifest_or_a_whole_file_is_passed_over(
         choose_start(run)
 
 
-@pytest.mark.thorough
 def test_a_flipped_byte_sends_the_run_back_to_the_checkpoint_before(trained: Path, line: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
