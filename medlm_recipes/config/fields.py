@@ -41,7 +41,7 @@ def group_of(hint: Any) -> type | None:
 
 def tokens(value: Any) -> None:
     """A budget or duration in tokens."""
-    parse_tokens(value)
+    parse_tokens(str(value))
 
 
 def tokens_or_epochs(value: Any) -> None:

@@ -7,6 +7,7 @@ of a key (relative to that schema) and what is wrong. A schema of a recipe may d
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
@@ -48,12 +49,19 @@ def load_config(schema: type[C], path: str | Path, overrides: Sequence[str] = ()
 
 
 def _merged(path: str | Path, layers: list[DictConfig]) -> dict[Any, Any]:
+    merged = OmegaConf.create()
+    for layer in layers:
+        try:
+            merged = cast(DictConfig, OmegaConf.merge(merged, layer))
+        except TypeError:  # which names no key
+            given = OmegaConf.to_container(layer)
+            raise ConfigError(
+                f"{path}: {given} has a group of keys where a list belongs, or a list for a group"
+            ) from None
     try:
-        values = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+        return cast(dict[Any, Any], OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {_first_line(error)}") from None
-    assert isinstance(values, dict)
-    return values
 
 
 def override(name: str, path: str | Path) -> str:
@@ -118,10 +126,16 @@ def _fill(config: DictConfig, schema: type, values: dict[Any, Any], prefix: str)
             value = [value]
         try:
             OmegaConf.update(config, name, value, merge=False)
-            if value is not None and value != REQUIRED and entry.metadata["check"]:
-                entry.metadata["check"](_plain(config, name))
-        except OmegaConfBaseException:
+        except (OmegaConfBaseException, TypeError):  # the latter for a group of keys where a list belongs
             yield dotted, f"{value!r} is not {type_name(hint)}"
+            continue
+        if value is None or value == REQUIRED:
+            continue
+        try:
+            if isinstance(config[name], float) and not math.isfinite(config[name]):
+                raise ValueError("must be finite")
+            if entry.metadata["check"]:
+                entry.metadata["check"](_plain(config, name))
         except ValueError as error:
             yield dotted, f"{value!r}: {error}"
 

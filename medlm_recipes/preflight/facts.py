@@ -54,7 +54,8 @@ def _check_batch(config: TrainConfig, ranks: int) -> Check:
         return Check("batch", FAIL, str(error))
     data_ranks = config.parallel.data_ranks(ranks)
     accumulation = config.global_batch // data_ranks // config.parallel.micro_batch
-    laid = f"{config.global_batch} sequences = {data_ranks} ranks x {config.parallel.micro_batch} x {accumulation}"
+    over = f"{data_ranks} {'rank' if data_ranks == 1 else 'ranks'}"
+    laid = f"{config.global_batch} sequences = {over} x {config.parallel.micro_batch} x {accumulation}"
     if config.hardware.ranks is None:
         return Check("batch", WARN, f"{laid}: planned for one rank, for want of a profile; name one: cluster=NAME")
     return Check("batch", PASS, f"{laid} (micro-batch, accumulation)")

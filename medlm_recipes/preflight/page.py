@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from medlm_recipes.config.train import TrainConfig
-from medlm_recipes.optim.learning_rate import learning_rate
 from medlm_recipes.preflight.report import (
     Report,
     beside,
@@ -23,7 +22,6 @@ PAGE = "preflight.html"
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
-_POINTS = 240  # of the curve
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def page_of(config: TrainConfig, report: Report) -> str:
         told=_memory_told(report),
         time_parts=_time_parts(report),
         storage=_storage(report),
-        curve=_curve(config, report),
+        curve=_curve(report.rates, config.optimizer.lr),
         peak=config.optimizer.lr,
     )
 
@@ -153,12 +151,9 @@ def _storage(report: Report) -> str:
     return " ".join(said)
 
 
-def _curve(config: TrainConfig, report: Report) -> str:
+def _curve(rates: list[float], peak: float) -> str:
     """Points of the learning rate in the coordinates of the page's figure."""
-    run, peak = report.run, config.optimizer.lr
-    points = []
-    for number in range(_POINTS + 1):
-        at = run.start + (run.end - run.start) * number // _POINTS
-        rate = learning_rate(config.scheduler, peak, at, run.end)
-        points.append(f"{62 + 528 * number / _POINTS:.1f},{205 - 190 * rate / peak:.1f}")
-    return " ".join(points)
+    last = len(rates) - 1
+    return " ".join(
+        f"{62 + 528 * number / last:.1f},{205 - 190 * rate / peak:.1f}" for number, rate in enumerate(rates)
+    )

@@ -18,7 +18,7 @@ from medlm_recipes.preflight.memory import MemoryReport, memory_report
 from medlm_recipes.preflight.memory_setup import setup_of
 from medlm_recipes.preflight.memory_simulator import SimulationError, Simulator
 from medlm_recipes.preflight.rehearsal import rehearse
-from medlm_recipes.preflight.report import Report, as_text, run_of, schedule_of
+from medlm_recipes.preflight.report import Report, as_text, rates_of, run_of, schedule_of
 from medlm_recipes.preflight.time import TimeEstimate, estimate_time
 from medlm_recipes.preflight.work import Blocks, blocks_of
 from medlm_recipes.token_math import in_words
@@ -72,6 +72,7 @@ def examine(config: TrainConfig, rehearsed: bool) -> Report:
         host_bytes=host_bytes(config, parameters) if parameters else None,
         loading=loading_of(config, plan, time.tokens_per_second) if time else None,
         schedule=schedule_of(config, plan),
+        rates=rates_of(config, plan),
         checks=[
             check_memory(memory, missing.get("memory", "")),
             *facts.checks,

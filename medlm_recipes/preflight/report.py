@@ -52,6 +52,7 @@ class Report:
     """memory, time: None where `missing` says why, by the name of the field; loading goes with time.
 
     host_bytes: of the first host's memory, or of each one's, that the weights take while they are read.
+    rates: the learning rate at evenly spaced moments, from the start of the run to its end.
     """
 
     run: Run
@@ -62,6 +63,7 @@ class Report:
     host_bytes: int | None
     loading: Loading | None
     schedule: list[Landmark]
+    rates: list[float]
     checks: list[Check]
     missing: dict[str, str]
 
@@ -86,6 +88,7 @@ class Report:
         return found
 
 
+_RATES = 240  # enough for a smooth curve
 _PLURALS = {FAIL: "failed", WARN: "to look at", NOT_CHECKED: "not made", PASS: "passed"}
 
 
@@ -117,6 +120,11 @@ def schedule_of(config: TrainConfig, plan: TrainPlan) -> list[Landmark]:
         )
         for tokens, name in landmarks(config, plan)
     ]
+
+
+def rates_of(config: TrainConfig, plan: TrainPlan) -> list[float]:
+    moments = (plan.start + (plan.end - plan.start) * number // _RATES for number in range(_RATES + 1))
+    return [learning_rate(config.scheduler, config.optimizer.lr, tokens, plan.end) for tokens in moments]
 
 
 def as_text(report: Report) -> str:

@@ -79,6 +79,10 @@ def test_a_missing_value_says_what_the_key_means(tmp_path: Path) -> None:
         ("optimizer.coupled_weight_decay=0.1", "exactly one of"),
         ("optimizer.betas=[0.9]", "must be two numbers"),
         ("optimizer.lr=-1", "must be above 0"),
+        ("optimizer.lr=.inf", "optimizer.lr: inf: must be finite"),
+        ("budgets={a: 1}", "budgets: {'a': 1} is not a list of texts"),
+        ("scheduler=[1]", "{'scheduler': [1]} has a group of keys where a list belongs, or a list for a group"),
+        ("preflight.train_tokens={papers: 5_000}", "papers: write a positive number of tokens with its unit"),
         ("model=gpt2", "not a group of keys"),
         ("seed=null", "is not an integer"),
         (

@@ -2,7 +2,6 @@
 
 import sys
 
-import torch
 from composer.utils import dist
 
 from medlm_recipes.shards.streaming import validation_loader
@@ -11,4 +10,3 @@ shards, source, times = sys.argv[1:]
 dist.initialize_dist("cpu")
 for _ in range(int(times)):
     validation_loader(shards, source, 4)
-torch.distributed.destroy_process_group()
