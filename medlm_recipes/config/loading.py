@@ -50,16 +50,13 @@ def load_config(schema: type[C], path: str | Path, overrides: Sequence[str] = ()
 
 def _merged(path: str | Path, layers: list[DictConfig]) -> dict[Any, Any]:
     merged = OmegaConf.create()
-    for layer in layers:
-        try:
-            merged = cast(DictConfig, OmegaConf.merge(merged, layer))
-        except TypeError:  # which names no key
-            given = OmegaConf.to_container(layer)
-            raise ConfigError(
-                f"{path}: {given} has a group of keys where a list belongs, or a list for a group"
-            ) from None
     try:
+        for layer in layers:
+            merged = cast(DictConfig, OmegaConf.merge(merged, layer))
         return cast(dict[Any, Any], OmegaConf.to_container(merged, resolve=True))
+    except TypeError:  # of a merge, which names no key
+        given = OmegaConf.to_container(layer)
+        raise ConfigError(f"{path}: {given} has a group of keys where a list belongs, or a list for a group") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {_first_line(error)}") from None
 
