@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from medlm_recipes.token_math import in_words
 
 ROOT = Path(__file__).parents[1]
@@ -23,10 +25,15 @@ DAY = 86_400
 
 def main() -> None:
     print("| recipe | what it is | hardware | tokens | GPU memory | time |\n|---|---|---|---|---|---|")
-    pretraining = {path.stem for path in (ROOT / "yamls" / "train").glob("[!f]*.yaml")} - {"continue-hf"}
-    for name in sys.argv[1:] or sorted(pretraining):
+    for name in sys.argv[1:] or pretraining():
         recipe, _, profile = name.partition("@")
         print(row(recipe, profile or ON.get(recipe, USUAL)), flush=True)
+
+
+def pretraining() -> list[str]:
+    """Recipes that state their model; what needs a base from the hub is left out."""
+    recipes = sorted((ROOT / "yamls" / "train").glob("*.yaml"))
+    return [path.stem for path in recipes if yaml.safe_load(path.read_text())["model"]["name"] != "hf"]
 
 
 def row(name: str, cluster: str) -> str:

@@ -80,7 +80,10 @@ def closed_form(setup: RankSetup) -> Peak | None:
 
 
 def straight_from(setup: RankSetup) -> int:
-    """The micro-batch from which on everything grows with it in a straight line: that which fills a loss's chunk."""
+    """The micro-batch from which on everything grows with it in a straight line.
+
+    That which fills two chunks of the loss: the second one's logits are made beside the sum of the weight's gradient.
+    """
     shape = shape_of_setup(setup)
     if shape is None or not shape.fused_loss:
         return 1

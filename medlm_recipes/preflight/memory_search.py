@@ -9,7 +9,7 @@ from medlm_recipes.preflight.memory_simulator import RankMemory
 def largest_micro_batch(simulate: Callable[[int], RankMemory], start: int, bound: float, straight_from: int) -> int:
     """The largest micro-batch with a peak of at most `bound` bytes; 0 when not even one sequence stays below it.
 
-    Every place grows in a straight line from the micro-batch `straight_from` on, which fills a chunk of the
+    Every place grows in a straight line from the micro-batch `straight_from` on, which fills two chunks of the
     fused loss; below, the line says too much. So two simulations say all, and `start`, where they say that it
     is too large, is simulated itself.
     """
